@@ -1,0 +1,47 @@
+"""Typed errors for bad input: each message names the field, what was expected and what came."""
+
+
+class EmotionError(ValueError):
+    """Bad input from outside the package; `field` says where, `expected` and `given` say what."""
+
+    def __init__(self, field: str, expected: object, given: object, hint: str = ""):
+        self.field, self.expected, self.given, self.hint = field, expected, given, hint
+        super().__init__(f"{field}: expected {expected}, got {given}" + (f" ({hint})" if hint else ""))
+
+    def __reduce__(self):
+        return type(self), (self.field, self.expected, self.given, self.hint)
+
+
+class CorpusError(EmotionError):
+    """A corpus folder, table or annotation file is missing, empty or malformed."""
+
+
+class FeatureError(EmotionError):
+    """A feature has the wrong width, is not finite, or its media cannot be read."""
+
+
+class SplitError(EmotionError):
+    """A split overlaps itself or breaks what it declares."""
+
+
+class BatchError(EmotionError):
+    """A batch does not follow the data contract or does not fit the model."""
+
+
+class ConfigError(EmotionError):
+    """A model configuration holds an unknown key or an impossible value."""
+
+
+class RecipeError(EmotionError):
+    """A recipe is unknown, incomplete or holds an unknown key or value."""
+
+
+class CheckpointError(EmotionError):
+    """A saved model or training state is missing, truncated or of another make."""
+
+
+class MissingExtraError(ImportError):
+    """An optional library is needed; the message names the extra to install."""
+
+    def __init__(self, library: str, extra: str):
+        super().__init__(f"this needs {library}: pip install 'mm_emotion[{extra}]'")

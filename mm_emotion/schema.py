@@ -1,0 +1,45 @@
+"""The shared words: modalities, batch keys, label sets with their order, affect dimensions.
+
+Axis letters used in every shape: B dialogues, U utterances, T steps in an utterance, P parties, D features, H hidden,
+K labels or affect dimensions.
+"""
+
+MODALITIES = ("text", "audio", "visual", "mocap")
+"""The four modalities, in the order of every concatenation and of the last axis of `modality_mask`."""
+
+IGNORE_INDEX = -100
+"""Label of padding, and of real utterances that serve as context only."""
+
+SPLITS = ("train", "validation", "test")
+
+TIME_MASKS = tuple(f"{modality}_mask" for modality in MODALITIES)
+BATCH_KEYS = (
+    "input_ids",  # (B, U, T) int64
+    *MODALITIES,  # (B, U, T, D) or (B, U, D) float32
+    *TIME_MASKS,  # (B, U, T) bool, only with a T axis
+    "modality_mask",  # (B, U, 4) bool
+    "utterance_mask",  # (B, U) bool
+    "speaker_mask",  # (B, U, P) bool
+    "labels",  # (B, U) int64 or (B, U, K) float32
+)
+
+_SIX = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
+LABEL_SETS: dict[str, dict[str, tuple[str, ...]]] = {
+    "iemocap": {
+        "six_way": _SIX,
+        "six_way_dialogue": _SIX,
+        "four_way": ("angry", "happy", "neutral", "sad"),
+        "four_way_exc": ("angry", "excited", "neutral", "sad"),
+        "all": (*_SIX, "surprised", "fearful", "disgusted", "other", "undecided"),
+    },
+    "meld": {"seven_way": ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")},
+    "cmu_mosei": {"six_emotions": ("anger", "disgust", "fear", "happy", "sad", "surprise")},
+    "cmu_mosi": {"binary": ("negative", "positive")},
+}
+"""Class names per corpus and label set; the position of a name is its label id."""
+
+AFFECT_DIMENSIONS: dict[str, tuple[str, ...]] = {
+    "iemocap": ("valence", "activation", "dominance"),
+    "semaine": ("valence", "arousal", "expectancy", "power"),
+    "sewa": ("arousal", "valence", "liking"),
+}
