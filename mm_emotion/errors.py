@@ -40,6 +40,10 @@ class CheckpointError(EmotionError):
     """A saved model or training state is missing, truncated or of another make."""
 
 
+class TrainingError(EmotionError):
+    """Training cannot go on: the loss is not finite, or a state belongs to another run."""
+
+
 class MissingExtraError(ImportError):
     """An optional library is needed; the message names the extra to install."""
 

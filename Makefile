@@ -1,0 +1,43 @@
+# Everything runs inside .venv, which `make install` builds from constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: install demo check format test clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml setup.py constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools wheel
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt pybind11 ninja
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	touch $@
+
+demo: install
+	rm -rf $(DEMO)
+	$(BIN)/python -m mm_emotion.data.miniature $(DEMO)/raw
+	$(BIN)/mm-emotion prepare iemocap --data-dir $(DEMO)/raw --out $(DEMO)/corpus --config six_way
+	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no train.py demo/miniature_context_free --data $(DEMO)/corpus --out $(DEMO)/runs
+	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no train.py demo/miniature_dialogue --data $(DEMO)/corpus --out $(DEMO)/runs
+	cp -r $(DEMO)/runs/demo/miniature_dialogue/seed0/model $(DEMO)/model
+	$(BIN)/mm-emotion evaluate $(DEMO)/model --data $(DEMO)/corpus --against $(DEMO)/runs/demo/miniature_context_free/seed0/model --out $(DEMO)
+	$(BIN)/mm-emotion predict --model $(DEMO)/model --data $(DEMO)/corpus --part test
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: install
+	$(BIN)/python -m pytest -q
+
+clean:
+	rm -rf build dist .venv *.egg-info

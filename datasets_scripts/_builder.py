@@ -1,0 +1,299 @@
+"""What every corpus builder shares: manifest, fingerprint, numbering, the `datasets` base class, prepare, main."""
+
+import argparse
+import hashlib
+import inspect
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import datasets
+import soundfile
+import yaml
+
+from mm_emotion import schema
+from mm_emotion.atomic import replace_folder
+from mm_emotion.errors import CorpusError, EmotionError
+
+SPLIT_NAME = "corpus"
+"""The one `datasets` split of a prepared folder ("all" is reserved by `datasets`); the `split` column says the rest."""
+
+OUTCOMES = ("missing", "duplicate", "unreadable", "disagreeing", "dropped")
+
+UTTERANCE_FEATURES = {
+    "utterance_id": datasets.Value("string"),
+    "dialogue_id": datasets.Value("string"),
+    "position": datasets.Value("int32"),
+    "party": datasets.Value("int32"),
+    "speaker": datasets.Value("string"),
+    "transcript": datasets.Value("string"),
+    "audio_path": datasets.Value("string"),
+    "video_path": datasets.Value("string"),
+    "start": datasets.Value("float64"),
+    "end": datasets.Value("float64"),
+    "split": datasets.Value("string"),
+}
+
+
+@dataclass
+class Manifest:
+    """What a builder met in a raw corpus: how many of each thing it found, and every item it could not use as it is."""
+
+    found: Counter = field(default_factory=Counter)
+    items: dict[str, dict[str, list[str]]] = field(default_factory=lambda: {outcome: {} for outcome in OUTCOMES})
+
+    def note(self, outcome: str, what: str, item: str) -> None:
+        """List `item` under one of `OUTCOMES`; `what` is its kind, or the reason why it was dropped."""
+        self.items[outcome].setdefault(what, []).append(item)
+
+    def count(self, outcome: str, what: str | None = None) -> int:
+        """How many items have this outcome, of one kind or of all kinds."""
+        kinds = self.items[outcome]
+        return len(kinds.get(what, [])) if what is not None else sum(map(len, kinds.values()))
+
+    def as_dict(self) -> dict:
+        """Counts and items, ready for JSON."""
+        return {"found": dict(self.found), **self.items}
+
+    def table(self) -> str:
+        """A short text table: one line per outcome and kind, with up to three examples."""
+        lines = [("found", what, count, "") for what, count in self.found.items()]
+        for outcome, kinds in self.items.items():
+            for what, items in kinds.items():
+                examples = ", ".join(items[:3]) + (", ..." if len(items) > 3 else "")
+                lines.append((outcome, what, len(items), examples))
+        width = max((len(what) for _, what, _, _ in lines), default=0)
+        return "\n".join(f"{o:<11} {w:<{width}} {n:>7}  {e}".rstrip() for o, w, n, e in lines)
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Numbered non-blank lines of a UTF-8 text file; raises CorpusError where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(str(path), "a readable UTF-8 text file", error) from error
+    return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def audio_path(path: Path, item: str, manifest: Manifest) -> str:
+    """`path` as text if its header is readable and it holds at least one frame; else note `item` and return ""."""
+    if not path.is_file():
+        manifest.note("missing", "audio", item)
+        return ""
+    try:
+        readable = soundfile.info(path).frames > 0
+    except soundfile.SoundFileError:
+        readable = False
+    if not readable:
+        manifest.note("unreadable", "audio", item)
+        return ""
+    manifest.found["audio"] += 1
+    return str(path)
+
+
+def number_dialogues(rows: Iterable[dict], order: Callable[[dict], tuple]) -> list[dict]:
+    """Rows sorted by dialogue, then by `order`, with `position` and `party` (by first appearance) filled in."""
+    numbered, positions, parties = [], Counter(), {}
+    for row in sorted(rows, key=lambda row: (row["dialogue_id"], *order(row))):
+        dialogue = row["dialogue_id"]
+        party = parties.setdefault(dialogue, {}).setdefault(row["speaker"], len(parties[dialogue]))
+        numbered.append({**row, "position": positions[dialogue], "party": party})
+        positions[dialogue] += 1
+    return numbered
+
+
+def option_fields(builder_class: type["CorpusBuilder"]) -> list:
+    """The builder's own options: the fields of its config class that carry a `help` text."""
+    return [option for option in fields(builder_class.BUILDER_CONFIG_CLASS) if "help" in option.metadata]
+
+
+def fingerprint(builder_class: type["CorpusBuilder"], config_name: str | None, data_dir: Path, options: dict) -> str:
+    """Hash of the raw folder's file list, sizes and modification times, the builder's source, config and options."""
+    digest = hashlib.sha256()
+    # Every module beside the builder's own: one of them may hold its parsers.
+    rooms = {Path(inspect.getfile(part)).parent for part in builder_class.__mro__ if issubclass(part, CorpusBuilder)}
+    for source in (*sorted(file for room in rooms for file in room.glob("*.py")), Path(schema.__file__)):
+        digest.update(source.read_bytes())
+    digest.update(json.dumps([builder_class.__qualname__, config_name, options], sort_keys=True).encode())
+    named = [Path(options[o.name]) for o in option_fields(builder_class) if o.metadata.get("file") and options[o.name]]
+    listed = [Path(folder, name) for folder, _, names in os.walk(data_dir, followlinks=True) for name in names]
+    for path in (*named, *sorted(listed)):
+        status = path.stat() if path.exists() else path.lstat()
+        # A file named by an option may lie anywhere: os.path.relpath does not mind.
+        digest.update(f"{os.path.relpath(path, data_dir)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+class CorpusBuilder(datasets.GeneratorBasedBuilder):
+    """Base of the corpus builders: a subclass gives its configs, `_info` and `read_rows`.
+
+    A relative `data_dir` is made absolute and the cache folder carries a fingerprint of what is read, because
+    `datasets` takes both literally and would otherwise hand out stale rows. Each config needs a `version` for the
+    same reason.
+    """
+
+    def __init__(self, *, data_dir: str | os.PathLike, config_name: str | None = None, **kwargs):
+        root = Path(data_dir).absolute()
+        if not root.is_dir():
+            raise CorpusError("data_dir", "the folder of the raw corpus", f"{str(root)!r}, which is no folder")
+        config_name = config_name or self.DEFAULT_CONFIG_NAME
+        if config_name not in self.builder_configs:
+            raise CorpusError("config", f"one of {sorted(self.builder_configs)}", repr(config_name))
+        options = {option.name: kwargs.pop(option.name, option.default) for option in option_fields(type(self))}
+        for option in option_fields(type(self)):
+            if option.metadata.get("file") and options[option.name]:
+                path = Path(options[option.name]).absolute()
+                if not path.is_file():
+                    given = f"{str(path)!r}, which is no file"
+                    raise CorpusError(option.name, option.metadata["help"], given, option.metadata.get("why", ""))
+                options[option.name] = str(path)
+        self.manifest = Manifest()
+        self.fingerprint = fingerprint(type(self), config_name, root, options)
+        super().__init__(data_dir=str(root), config_name=config_name, **{"hash": self.fingerprint, **kwargs}, **options)
+
+    def read_rows(self, root: Path) -> list[dict]:
+        """All rows of the corpus under `root`, numbered, filling `self.manifest`; raises CorpusError."""
+        raise NotImplementedError
+
+    def _split_generators(self, dl_manager):
+        # Read here, not in _generate_examples: there `datasets` would wrap our errors in its own.
+        rows = self.read_rows(Path(self.config.data_dir))
+        if not rows:
+            raise CorpusError(self.config.data_dir, "at least one utterance", "none", self.manifest.table())
+        self.manifest.found["utterances"] = len(rows)
+        self.manifest.found["dialogues"] = len({row["dialogue_id"] for row in rows})
+        # A tuple: `datasets` takes a list in gen_kwargs for shards.
+        return [datasets.SplitGenerator(name=SPLIT_NAME, gen_kwargs={"rows": tuple(rows)})]
+
+    def _generate_examples(self, rows):
+        yield from enumerate(rows)
+
+
+def _write_parquet(dataset: datasets.Dataset, folder: Path, name: str) -> str:
+    """Write `dataset` as folder/name-<hash of the content>.parquet and return the file's name.
+
+    `load_dataset(folder)` keys its cache by the text of the card, not by file times: with a constant name it
+    would go on handing out the rows of an earlier run.
+    """
+    path = folder / f"{name}.parquet"
+    dataset.to_parquet(path)
+    return path.rename(folder / f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}.parquet").name
+
+
+def _card(builder: CorpusBuilder, splits: dict[str, datasets.Dataset], files: dict[str, str]) -> str:
+    header = {
+        "pretty_name": f"{builder.name} ({builder.config.name})",
+        "license": "other",
+        "configs": [
+            {
+                "config_name": builder.config.name,
+                "data_files": [{"split": s, "path": f"data/{f}"} for s, f in files.items()],
+            }
+        ],
+    }
+    lines = ["---", yaml.safe_dump(header, sort_keys=False).strip(), "---", "", f"# {header['pretty_name']}", ""]
+    lines += [part for text in (builder.config.description, builder.info.description) if text for part in (text, "")]
+    for name, dataset in splits.items():
+        lines += [f"`{name}`: {len(dataset)} utterances, {len(set(dataset['dialogue_id']))} dialogues.", ""]
+        tables = {"split": Counter(dataset["split"])}
+        if "label" in dataset.features:
+            names = dataset.features["label"].names
+            tables["label"] = Counter(names[index] for index in dataset["label"])
+        for column, counts in tables.items():
+            lines += [f"| {column} | utterances |", "|---|---|"]
+            lines += [f"| {value} | {count} |" for value, count in sorted(counts.items())] + [""]
+    lines += [
+        "One row is one utterance, sorted by dialogue and position. Media paths are absolute on the machine that",
+        "prepared the folder; an empty path means that there is no usable file. `manifest.json` lists what was",
+        "missing, repeated, unreadable or left out.",
+        "",
+        f"Builder version {builder.config.version}, fingerprint `{builder.fingerprint}`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _check_out(out: Path, data_dir: Path) -> None:
+    if out == data_dir or out in data_dir.parents or data_dir in out.parents:
+        raise CorpusError("out", "a folder apart from the raw corpus", repr(str(out)))
+    if out.exists() and not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise CorpusError("out", "a new folder, or one prepared before", f"{str(out)!r}, which holds something else")
+
+
+def prepare(
+    builder_class: type[CorpusBuilder],
+    config_name: str | None,
+    data_dir: str | os.PathLike,
+    out: str | os.PathLike,
+    **options,
+) -> Manifest:
+    """Write the prepared corpus to `out` (data/*.parquet, README.md, manifest.json), all or nothing.
+
+    `datasets.load_dataset(out)` reads the result as one split named "corpus". An earlier result at `out` is replaced;
+    any other content is refused. Raises CorpusError.
+    """
+    out, root = Path(out).resolve(), Path(data_dir).resolve()
+    _check_out(out, root)
+    with replace_folder(out) as folder:
+        cache = folder / ".cache"
+        builder = builder_class(config_name=config_name, data_dir=data_dir, cache_dir=str(cache), **options)
+        builder.download_and_prepare()
+        splits = {str(name): builder.as_dataset(split=name) for name in builder.info.splits}
+        (folder / "data").mkdir()
+        files = {name: _write_parquet(dataset, folder / "data", name) for name, dataset in splits.items()}
+        (folder / "README.md").write_text(_card(builder, splits, files), encoding="utf-8")
+        record = {
+            "corpus": builder.name,
+            "config": builder.config.name,
+            "version": str(builder.config.version),
+            "fingerprint": builder.fingerprint,
+            **builder.manifest.as_dict(),
+        }
+        (folder / "manifest.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(cache)
+    return builder.manifest
+
+
+def main(builder_class: type[CorpusBuilder], argv: list[str] | None = None) -> int:
+    """Command line of one builder: prepare the corpus and print the manifest; 0, or 2 after one line on stderr."""
+    program = f"python -m {builder_class.__module__}"
+    configs = {config.name: config for config in builder_class.BUILDER_CONFIGS}
+    examples = ["examples:", f"  {program} --data-dir RAW_FOLDER --out prepared/{builder_class.DEFAULT_CONFIG_NAME}"]
+    examples += [f"  {program} --data-dir RAW_FOLDER --out prepared/{name} --config {name}" for name in configs]
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=inspect.getdoc(builder_class),
+        epilog="\n".join(
+            [
+                "configs:",
+                *(f"  {name}: {config.description or name}" for name, config in configs.items()),
+                "",
+                *examples,
+            ]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data-dir", required=True, help="folder of the raw corpus")
+    parser.add_argument("--out", required=True, help="folder to write; an earlier result there is replaced")
+    parser.add_argument("--config", choices=list(configs), default=builder_class.DEFAULT_CONFIG_NAME)
+    for option in option_fields(builder_class):
+        parser.add_argument(
+            f"--{option.name.replace('_', '-')}",
+            default=option.default,
+            metavar="FILE" if option.metadata.get("file") else None,
+            help=option.metadata["help"],
+        )
+    arguments = parser.parse_args(argv)
+    options = {option.name: vars(arguments)[option.name] for option in option_fields(builder_class)}
+    datasets.disable_progress_bars()
+    try:
+        manifest = prepare(builder_class, arguments.config, arguments.data_dir, arguments.out, **options)
+    except EmotionError as error:
+        print(str(error).replace("\n", "; "), file=sys.stderr)
+        return 2
+    print(manifest.table())
+    return 0

@@ -1,0 +1,224 @@
+"""Named splits: which dialogues train, validate and test, and the check that they keep apart."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset
+
+from mm_emotion.data.rows import column_values
+from mm_emotion.errors import SplitError
+from mm_emotion.schema import SPLITS
+
+_FOLD = "session_fold_"
+SPLIT_NAMES = ("session5_test", "published", f"{_FOLD}<k>", "validation_utterances_20")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Ids of each part: dialogue ids, or utterance ids where `unit` is "utterance".
+
+    `speaker_independent` declares that no speaker of the test part is in another part, `independent_validation` that no
+    speaker of the validation part is in train. `legacy` marks a protocol that lets parts share dialogues.
+    """
+
+    name: str
+    speaker_independent: bool
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    independent_validation: bool = False
+    unit: str = "dialogue"
+    legacy: bool = False
+    note: str = ""
+
+
+def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogues: int = 12) -> Split:
+    """The parts of a named split, in row order.
+
+    - `session5_test`: test is session 5; validation is what the split column calls so, else `validation_dialogues` of
+      the other dialogues, those whose ids have the smallest SHA-256, the same for every seed.
+    - `published`: the split column as it is; a missing validation part is taken from train in the same way. Whether
+      test speakers are apart is measured, not promised.
+    - `session_fold_<k>`: test is session k, validation the next one (after the last comes the first), train the rest.
+    - `validation_utterances_20`: test is session 5; validation is a fifth of the other utterances drawn with `seed`, so
+      it shares dialogues with train (legacy).
+
+    Raises SplitError for an unknown name or rows that do not have what the split needs.
+    """
+    if name == "session5_test":
+        return _session5_test(rows, validation_dialogues)
+    if name == "published":
+        return _published(rows, validation_dialogues)
+    if name == "validation_utterances_20":
+        return _validation_utterances(rows, seed)
+    if name.startswith(_FOLD) and name.removeprefix(_FOLD).isdecimal():
+        return _session_fold(rows, int(name.removeprefix(_FOLD)))
+    raise SplitError("split", f"one of {', '.join(SPLIT_NAMES)}", repr(name))
+
+
+def take(rows: Dataset, split: Split, part: str) -> Dataset:
+    """The rows of one part ("train", "validation", "test") in row order."""
+    if part not in SPLITS:
+        raise SplitError("part", f"one of {', '.join(SPLITS)}", repr(part))
+    wanted = set(getattr(split, part))
+    column = column_values(rows, f"{split.unit}_id")
+    return rows.select([index for index, key in enumerate(column) if key in wanted])
+
+
+def validate_split(rows: Dataset, split: Split) -> list[str]:
+    """Check that the parts are filled and keep apart; return the remarks that belong beside every result.
+
+    Raises SplitError for an empty part, an id that no row has or that two parts share, for a dialogue in two parts
+    unless the split is legacy, and for a declared but broken speaker independence, with the speakers named.
+    """
+    dialogues, speakers = {}, {}
+    ids = column_values(rows, f"{split.unit}_id")
+    known = set(ids)
+    columns = [ids, column_values(rows, "dialogue_id"), column_values(rows, "speaker")]
+    for part in SPLITS:
+        wanted = set(getattr(split, part))
+        if not wanted:
+            raise SplitError(f"{part} part of {split.name}", f"at least one {split.unit}", "none")
+        if wanted - known:
+            raise SplitError(f"{part} part of {split.name}", f"ids of the rows' {split.unit}s", _few(wanted - known))
+        chosen = [(dialogue, speaker) for key, dialogue, speaker in zip(*columns, strict=True) if key in wanted]
+        dialogues[part] = {dialogue for dialogue, _ in chosen}
+        speakers[part] = {speaker for _, speaker in chosen}
+    remarks = [split.note] if split.note else []
+    for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        if split.unit == "utterance" and (twice := set(getattr(split, first)) & set(getattr(split, second))):
+            raise SplitError(f"split {split.name}", f"{first} and {second} without common utterances", _few(twice))
+        shared = dialogues[first] & dialogues[second]
+        if shared and not split.legacy:
+            raise SplitError(f"split {split.name}", f"{first} and {second} without common dialogues", _few(shared))
+        if shared:
+            remarks.append(f"legacy: {first} and {second} share {len(shared)} dialogues")
+    remarks += _check_speakers(split, speakers)
+    return remarks
+
+
+def _check_speakers(split: Split, speakers: dict[str, set[str]]) -> list[str]:
+    remarks = []
+    shared_test = speakers["test"] & (speakers["train"] | speakers["validation"])
+    shared_validation = speakers["train"] & speakers["validation"]
+    for parts, declared, shared in (
+        ("test and the other parts", split.speaker_independent, shared_test),
+        ("train and validation", split.independent_validation, shared_validation),
+    ):
+        if declared and shared:
+            raise SplitError(f"split {split.name}", f"no speaker in both {parts}, as declared", _few(shared))
+        if not declared:
+            remarks.append(f"speaker_independent: false for {parts}, which share {len(shared)} speakers: declared")
+    return remarks
+
+
+def _few(names: set[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(map(repr, listed[:8])) + (f" and {len(listed) - 8} more" if len(listed) > 8 else "")
+
+
+def _session5_test(rows: Dataset, validation_dialogues: int) -> Split:
+    sessions = _sessions(rows)
+    test = _where(sessions, 5, "session 5")
+    rest = [dialogue for dialogue in sessions if dialogue not in set(test)]
+    published = _dialogue_values(rows, "split")
+    validation = [dialogue for dialogue in rest if published[dialogue] == "validation"]
+    note = "validation: the published dialogues"
+    if not validation:
+        validation, note = _smallest_hashes(rest, validation_dialogues)
+    train = [dialogue for dialogue in rest if dialogue not in set(validation)]
+    return Split("session5_test", True, tuple(train), tuple(validation), tuple(test), note=note)
+
+
+def _published(rows: Dataset, validation_dialogues: int) -> Split:
+    published = _dialogue_values(rows, "split")
+    parts = {part: [dialogue for dialogue, value in published.items() if value == part] for part in SPLITS}
+    absent = [part for part in ("train", "test") if not parts[part]]
+    if absent:
+        given = ", ".join(sorted(set(published.values())))
+        raise SplitError("split column", "a published split with train and test", given, "try session5_test")
+    note = "validation: the published dialogues"
+    if not parts["validation"]:
+        parts["validation"], note = _smallest_hashes(parts["train"], validation_dialogues)
+        chosen = set(parts["validation"])
+        parts["train"] = [dialogue for dialogue in parts["train"] if dialogue not in chosen]
+    speakers: dict[bool, set[str]] = {True: set(), False: set()}
+    for dialogue, speaker in zip(column_values(rows, "dialogue_id"), column_values(rows, "speaker"), strict=True):
+        speakers[published[dialogue] == "test"].add(speaker)
+    ids = {part: tuple(dialogues) for part, dialogues in parts.items()}
+    return Split("published", not speakers[True] & speakers[False], **ids, note=note)
+
+
+def _session_fold(rows: Dataset, number: int) -> Split:
+    sessions = _sessions(rows)
+    numbers = sorted(set(sessions.values()))
+    if len(numbers) < 3 or number not in numbers:
+        raise SplitError("split", f"a session of {numbers}, and at least three", f"{_FOLD}{number}")
+    following = numbers[(numbers.index(number) + 1) % len(numbers)]
+    train = tuple(dialogue for dialogue, session in sessions.items() if session not in (number, following))
+    validation = tuple(_where(sessions, following, f"session {following}"))
+    test = tuple(_where(sessions, number, f"session {number}"))
+    note = f"validation: session {following}"
+    return Split(f"{_FOLD}{number}", True, train, validation, test, independent_validation=True, note=note)
+
+
+def _validation_utterances(rows: Dataset, seed: int) -> Split:
+    sessions = _sessions(rows)
+    test_dialogues = set(_where(sessions, 5, "session 5"))
+    test, rest = [], []
+    for utterance, dialogue in zip(
+        column_values(rows, "utterance_id"), column_values(rows, "dialogue_id"), strict=True
+    ):
+        (test if dialogue in test_dialogues else rest).append(utterance)
+    drawn = set(np.random.default_rng(seed).permutation(len(rest))[: round(0.2 * len(rest))].tolist())
+    return Split(
+        "validation_utterances_20",
+        True,
+        tuple(utterance for index, utterance in enumerate(rest) if index not in drawn),
+        tuple(utterance for index, utterance in enumerate(rest) if index in drawn),
+        tuple(test),
+        unit="utterance",
+        legacy=True,
+        note=f"validation: a fifth of the training utterances drawn with seed {seed}",
+    )
+
+
+def _dialogue_values(rows: Dataset, column: str) -> dict[str, object]:
+    """One value a dialogue, in row order; a dialogue with several values is refused."""
+    values: dict[str, object] = {}
+    for dialogue, value in zip(column_values(rows, "dialogue_id"), column_values(rows, column), strict=True):
+        if values.setdefault(dialogue, value) != value:
+            raise SplitError(f"{column} of dialogue {dialogue!r}", "one value", f"{values[dialogue]!r} and {value!r}")
+    return values
+
+
+def _sessions(rows: Dataset) -> dict[str, int]:
+    """Session of each dialogue, from the session column or from split names such as "session3"."""
+    if "session" in rows.column_names:
+        return _dialogue_values(rows, "session")
+    sessions = {}
+    for dialogue, value in _dialogue_values(rows, "split").items():
+        number = value.removeprefix("session")
+        if number == value or not number.isdecimal():
+            raise SplitError("rows", "a session column, or split names such as session1", f"split {value!r}")
+        sessions[dialogue] = int(number)
+    return sessions
+
+
+def _where(sessions: dict[str, int], number: int, what: str) -> list[str]:
+    found = [dialogue for dialogue, session in sessions.items() if session == number]
+    if not found:
+        raise SplitError("rows", f"dialogues of {what}", f"sessions {sorted(set(sessions.values()))}")
+    return found
+
+
+def _smallest_hashes(dialogues: Sequence[str], number: int) -> tuple[list[str], str]:
+    if not 0 < number < len(dialogues):
+        raise SplitError("validation_dialogues", f"1 to {len(dialogues) - 1}", number)
+    order = sorted(dialogues, key=lambda dialogue: hashlib.sha256(dialogue.encode()).digest())
+    chosen = set(order[:number])
+    return [
+        dialogue for dialogue in dialogues if dialogue in chosen
+    ], f"validation: {number} dialogues taken from train"

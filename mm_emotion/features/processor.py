@@ -1,0 +1,251 @@
+"""The processor saved with every model: utterances in, feature columns or padded batches out."""
+
+import os
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+from transformers import (
+    AutoFeatureExtractor,
+    AutoProcessor,
+    AutoTokenizer,
+    BatchFeature,
+    FeatureExtractionMixin,
+    PreTrainedConfig,
+    ProcessorMixin,
+)
+
+from mm_emotion.data.collator import EmotionCollator
+from mm_emotion.errors import CheckpointError, FeatureError
+from mm_emotion.features.functionals import (
+    FUNCTIONAL_NAMES,
+    VERSION,
+    acoustic_functionals,
+    audio_seconds,
+    read_audio,
+)
+from mm_emotion.features.vocabulary import EmotionTokenizer
+
+OPTIONS = {"input_ids": ("max_words", "pad_side", "max_length", "truncation_side"), "audio": ("feature",)}
+"""What `EmotionProcessor.fit` can fit: feature column -> the options of each."""
+
+UTTERANCE_KEYS = (
+    *("text", "transcript", "audio", "audio_path", "start", "end", "speaker", "party", "label", "affect"),
+    *("utterance_id", "dialogue_id", "position", "video_path", "split"),
+)
+"""The keys of one utterance in a call of the processor: its own words and the columns of every prepared dataset."""
+
+_PASSED_ON = ("utterance_id", "label", "affect")
+_OWN_RECORDING_SLACK = 0.5  # s
+
+
+class EmotionFeatureExtractor(FeatureExtractionMixin):
+    """Waveforms to the vectors of one acoustic feature, standardised by what `fit` saw; `feature=None` makes nothing.
+
+    `mean` and `scale` (D each, None before `fit`) and the feature's version are saved with it. Errors: FeatureError
+    for an unknown feature or a wrong width, CheckpointError for a saved version other than the installed one.
+    """
+
+    model_input_names = ["audio"]  # noqa: RUF012 (declared this way by the base)
+
+    def __init__(
+        self,
+        feature: str | None = None,
+        version: int | None = None,
+        mean: list[float] | None = None,
+        scale: list[float] | None = None,
+        **kwargs,
+    ):
+        if feature not in (None, "functionals"):
+            raise FeatureError("feature", "'functionals' or None", repr(feature))
+        if feature is not None and version not in (None, VERSION):
+            raise CheckpointError(f"version of {feature}", VERSION, version, "fit the processor again")
+        for field, values in (("mean", mean), ("scale", scale)):
+            if values is not None and np.shape(values) != (len(FUNCTIONAL_NAMES),):
+                raise FeatureError(field, f"{len(FUNCTIONAL_NAMES)} numbers", f"shape {np.shape(values)}")
+        super().__init__(**kwargs)
+        self.feature, self.version = feature, None if feature is None else VERSION
+        self.mean, self.scale = mean, scale
+
+    def extract(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+        """Vector (D,) float32 of a mono waveform (N,), before standardisation."""
+        if self.feature is None:
+            raise FeatureError("feature", "'functionals'", None, "this extractor makes nothing")
+        return acoustic_functionals(waveform, sampling_rate)
+
+    def fit(self, vectors: Iterable[np.ndarray]) -> "EmotionFeatureExtractor":
+        """Keep the mean and deviation of `vectors`, each (D,), of the training utterances; constant values keep 1."""
+        table = np.asarray([np.asarray(vector, dtype=np.float64) for vector in vectors])  # (N, D)
+        if table.ndim != 2 or table.shape[1] != len(FUNCTIONAL_NAMES):
+            raise FeatureError("vectors", f"at least one of {len(FUNCTIONAL_NAMES)} values", f"shape {table.shape}")
+        mean, deviation = table.mean(axis=0), table.std(axis=0)
+        # float32 values of a constant differ in their last digit, which must not be blown up to 1.
+        self.mean = mean.tolist()
+        self.scale = np.where(deviation > 1e-5 * np.maximum(np.abs(mean), 1), deviation, 1.0).tolist()
+        return self
+
+    def __call__(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+        """Vector (D,) float32 of a mono waveform (N,), standardised if fitted."""
+        vector = self.extract(waveform, sampling_rate)
+        if self.mean is None or self.scale is None:
+            return vector
+        return ((vector - np.asarray(self.mean)) / np.asarray(self.scale)).astype(np.float32)
+
+
+class EmotionProcessor(ProcessorMixin):
+    """A word vocabulary and an acoustic feature, each optional: an empty vocabulary makes no `input_ids`, an extractor
+    without feature no `audio`. Saved and loaded as a whole, `AutoProcessor` included.
+    """
+
+    def __init__(
+        self,
+        tokenizer: EmotionTokenizer | None = None,
+        feature_extractor: EmotionFeatureExtractor | None = None,
+    ):
+        super().__init__(
+            EmotionTokenizer() if tokenizer is None else tokenizer,
+            EmotionFeatureExtractor() if feature_extractor is None else feature_extractor,
+        )
+
+    @classmethod
+    def fit(cls, train_rows: Iterable[dict], features: dict[str, dict]) -> "EmotionProcessor":
+        """Fit vocabulary and standardisation on the training utterances and on nothing else.
+
+        `features` maps each wanted column of `OPTIONS` to its options. Errors: FeatureError for an unknown column or
+        option, or when the rows hold no word or no recording for it.
+        """
+        for column, options in features.items():
+            _check_known("features", [column], OPTIONS)
+            _check_known(f"features.{column}", options, OPTIONS[column])
+        tokenizer, extractor = None, EmotionFeatureExtractor()
+        if "audio" in features:
+            extractor = EmotionFeatureExtractor(**{"feature": "functionals", **features["audio"]})
+        transcripts, vectors = [], []
+        for row in train_rows:
+            if "input_ids" in features:
+                transcripts.append(_text(row))
+            if extractor.feature is not None and (sound := _sound(row)) is not None:
+                vectors.append(extractor.extract(*sound))
+        if "input_ids" in features:
+            tokenizer = EmotionTokenizer.fit(transcripts, **features["input_ids"])
+        if extractor.feature is not None:
+            extractor.fit(vectors)
+        return cls(tokenizer, extractor)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The feature columns that this processor makes."""
+        words = ("input_ids",) if self.tokenizer.num_words else ()
+        return (*words, "audio") if self.feature_extractor.feature is not None else words
+
+    def utterance(self, row: dict) -> dict:
+        """Feature columns of one utterance: `input_ids` (list of int) and `audio` ((D,) float32), None where missing.
+
+        Words are `text` or `transcript`. Sound is `audio`, a path or (waveform (N,), rate in Hz), a path being cut at
+        `start` and `end` (s); or `audio_path` of a prepared row, cut likewise unless the file is no longer than the
+        utterance (by 0.5 s), then it is the utterance's own recording and its times place it in the dialogue.
+        Other keys are ignored, so that this maps over any dataset.
+        """
+        columns = {}
+        if "input_ids" in self.columns:
+            text = _text(row)
+            columns["input_ids"] = None if text is None else self.tokenizer.encode_words(text)
+        if "audio" in self.columns:
+            sound = _sound(row)
+            columns["audio"] = None if sound is None else self.feature_extractor(*sound)
+        return columns
+
+    def __call__(
+        self, dialogues: dict | Sequence[dict] | Sequence[Sequence[dict]], num_parties: int | None = None
+    ) -> BatchFeature:
+        """One batch of the data contract from dialogues, one dialogue, or one utterance.
+
+        An utterance holds any of `UTTERANCE_KEYS`; parties are numbered by the first appearance of `speaker`, unless
+        `party` is given, and are one party where neither is. Errors: FeatureError for an unknown key, a speaker known
+        for some utterances only, or a batch without any feature; what `utterance` and the collator raise.
+        """
+        if isinstance(dialogues, dict):
+            dialogues = [dialogues]
+        if len(dialogues) > 0 and isinstance(dialogues[0], dict):
+            dialogues = [dialogues]
+        batch = EmotionCollator(num_parties)([self._rows(dialogue) for dialogue in dialogues])
+        if not any(column in batch for column in self.columns):
+            wanted = " or ".join({"input_ids": "text", "audio": "audio"}[column] for column in self.columns)
+            raise FeatureError("dialogues", f"an utterance with {wanted or 'a feature'}", "none")
+        return BatchFeature(batch)
+
+    def _rows(self, dialogue: Sequence[dict]) -> list[dict]:
+        for utterance in dialogue:
+            if not isinstance(utterance, dict):
+                raise FeatureError("utterance", "a dictionary", type(utterance).__name__)
+            _check_known("utterance", utterance, UTTERANCE_KEYS)
+        parties = _parties(dialogue)
+        rows = []
+        for utterance, party in zip(dialogue, parties, strict=True):
+            passed_on = {key: utterance[key] for key in _PASSED_ON if key in utterance}
+            rows.append({**self.utterance(utterance), **passed_on, "party": party})
+        return rows
+
+
+def _check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            matches = get_close_matches(str(name), known, n=1)
+            raise FeatureError(
+                field, f"any of {', '.join(known)}", repr(name), f"did you mean {matches[0]!r}?" if matches else ""
+            )
+
+
+def _parties(dialogue: Sequence[dict]) -> list[int]:
+    for key in ("party", "speaker"):
+        values = [utterance.get(key) for utterance in dialogue]
+        missing = [value is None for value in values]
+        if all(missing):
+            continue
+        if any(missing):
+            raise FeatureError(key, "a value for each utterance of the dialogue, or for none", f"{values}")
+        if key == "party":
+            return values
+        numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(values))}
+        return [numbers[speaker] for speaker in values]
+    return [0] * len(dialogue)
+
+
+def _text(row: dict) -> str | None:
+    text = row.get("text")
+    if text is not None and not isinstance(text, str) and "transcript" in row:
+        text = None  # the text feature of a prepared row, beside its words
+    text = row.get("transcript") if text is None else text
+    if text is not None and not isinstance(text, str):
+        raise FeatureError("text", "a string or None", type(text).__name__)
+    return text
+
+
+def _sound(row: dict) -> tuple[np.ndarray, int] | None:
+    """Waveform (N,) and rate in Hz of an utterance, None where it has no sound."""
+    audio, start, end = row.get("audio"), row.get("start"), row.get("end")
+    start = 0.0 if start is None else start
+    if isinstance(audio, (str, os.PathLike)):
+        return read_audio(audio, start, end)
+    if isinstance(audio, (tuple, list)) and len(audio) == 2 and np.ndim(audio[0]) == 1 and np.ndim(audio[1]) == 0:
+        return np.asarray(audio[0]), audio[1]
+    if audio is not None:
+        raise FeatureError("audio", "a path, (waveform, sampling_rate) or None", type(audio).__name__)
+    path = row.get("audio_path")
+    if path is None or path == "":
+        return None
+    if end is not None and Path(path).is_file() and audio_seconds(path) <= end - start + _OWN_RECORDING_SLACK:
+        return read_audio(path)
+    return read_audio(path, start, end)
+
+
+class _ProcessorKey(PreTrainedConfig):
+    """The Auto classes find a processor by the class name in its files; they only ask for some config as a key."""
+
+    model_type = "mm_emotion_processor"
+
+
+AutoTokenizer.register(_ProcessorKey, EmotionTokenizer, exist_ok=True)
+AutoFeatureExtractor.register(_ProcessorKey, EmotionFeatureExtractor, exist_ok=True)
+AutoProcessor.register(_ProcessorKey, EmotionProcessor, exist_ok=True)

@@ -1,0 +1,29 @@
+"""Configuration of the bc-LSTM."""
+
+from mm_emotion.errors import ConfigError
+from mm_emotion.models.configuration_emotion import EmotionConfig
+
+
+class BCLSTMConfig(EmotionConfig):
+    """A two-layer bidirectional LSTM of `recurrent_size` units each way over the utterances of a dialogue.
+
+    `use_attention` adds matching attention over its states (bc-LSTM+Att). With `pack` off the backward pass reads the
+    padding first, as the released code does, so that results depend on the padding.
+    """
+
+    model_type = "bc_lstm"
+
+    recurrent_size: int = 100
+    use_attention: bool = False
+    pack: bool = True
+    dropout: float = 0.25
+
+    def check(self) -> None:
+        super().check()
+        self.require_at_least("recurrent_size", self.recurrent_size, 1)
+        if not self.modality_dims:
+            raise ConfigError("modality_dims", "at least one modality and its width", self.modality_dims)
+
+    @property
+    def is_causal(self) -> bool:
+        return False

@@ -1,0 +1,52 @@
+"""bc-LSTM: bidirectional contextual LSTM over utterance features, blind to who speaks (Poria et al., 2017).
+
+    h_1 .. h_U = two-layer BiLSTM(u_1 .. u_U)
+    h_t <- sum_i softmax_i(tanh((W h_t + b).h_i)) h_i     only with attention; it sees the whole dialogue
+    hidden_t = relu(dense(h_t)), logits_t = classifier(dropout(hidden_t))
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from mm_emotion.layers.attention import MatchingAttention
+from mm_emotion.layers.fusion import concatenate
+from mm_emotion.models.bc_lstm.configuration_bc_lstm import BCLSTMConfig
+from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
+
+
+class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
+    """Utterance vectors (B, U, D) of one or more modalities, side by side; attentions: ((B, U, U),) if there are any."""
+
+    config_class = BCLSTMConfig
+
+    def __init__(self, config: BCLSTMConfig):
+        super().__init__(config)
+        state_size = 2 * config.recurrent_size
+        self.lstm = nn.LSTM(
+            config.input_size, config.recurrent_size, 2, batch_first=True, bidirectional=True, dropout=config.dropout
+        )
+        self.matching_attention = None
+        if config.use_attention:
+            self.matching_attention = MatchingAttention(state_size, state_size, score_tanh=True)
+        self.dense = nn.Linear(state_size, config.hidden_size)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        x = concatenate({name: getattr(batch, name) for name in self.config.modalities})  # (B, U, D)
+        states, attentions = self._read(x, batch.lengths), ()  # (B, U, 2R)
+        if self.matching_attention is not None:
+            states, weights = self.matching_attention(states, states, batch.utterance_mask)
+            attentions = (weights,)
+        return F.relu(self.dense(states)), attentions
+
+    def classify(self, hidden_states: Tensor) -> Tensor:
+        return self.classifier(F.dropout(hidden_states, self.config.dropout, self.training))
+
+    def _read(self, x: Tensor, lengths: Tensor) -> Tensor:
+        if not self.config.pack:
+            return self.lstm(x)[0]
+        # Packing takes its lengths on the host and none below 1; a dialogue without utterances reads one zero vector.
+        packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]

@@ -1,0 +1,93 @@
+"""Configuration of a finished two-stage system."""
+
+import json
+from typing import Any
+
+from transformers import CONFIG_MAPPING, AutoConfig
+
+from mm_emotion.errors import ConfigError
+from mm_emotion.models.configuration_emotion import EmotionConfig, nearest
+from mm_emotion.schema import MODALITIES
+
+
+class HierarchicalConfig(EmotionConfig):
+    """Utterance models and the dialogue model that reads their hidden states.
+
+    `encoders` holds the configuration of each utterance model and `streams` the modality in which the dialogue model
+    reads it, one each; encoders of the same stream stand side by side. `dialogue` is the configuration of the dialogue
+    model, whose `modality_dims` must be what it is given: the summed width of the encoders of a stream, or the width of
+    the vectors in the batch where a modality has no encoder. `modality_dims` of the whole follows from the parts.
+    """
+
+    model_type = "hierarchical"
+
+    encoders: list[dict[str, Any]] | None = None
+    streams: list[str] | None = None
+    dialogue: dict[str, Any] | None = None
+    freeze_encoders: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if not self.encoders or not self.dialogue:
+            raise ConfigError("encoders, dialogue", "the configurations of the parts", "none")
+        if self.streams is None or len(self.streams) != len(self.encoders):
+            raise ConfigError("streams", f"{len(self.encoders)} modalities, one for each encoder", self.streams)
+        children = [child_config(f"encoders[{i}]", child) for i, child in enumerate(self.encoders)]
+        own = dict(self.dialogue)
+        if not {"num_labels", "id2label"} & own.keys():
+            own["num_labels"] = len(self.id2label) if self.id2label is not None else kwargs.get("num_labels", 2)
+        dialogue = child_config("dialogue", own)
+        if self.id2label is None and kwargs.get("num_labels") is None:
+            self.id2label = dict(dialogue.id2label)
+        self.encoders, self.dialogue = [as_data(child) for child in children], as_data(dialogue)
+        needed = self._needed(children, dialogue)
+        if self.modality_dims not in (None, {}, needed):
+            raise ConfigError("modality_dims", f"{needed}, which follows from the parts", self.modality_dims)
+        self.modality_dims, self.hidden_size = needed, dialogue.representation_size
+        self.num_parties = dialogue.num_parties
+        super().__post_init__(**kwargs)
+        if dialogue.num_labels != self.num_labels:
+            raise ConfigError("dialogue.num_labels", self.num_labels, dialogue.num_labels)
+
+    @property
+    def is_causal(self) -> bool:
+        parts = [child_config("encoders", child) for child in self.encoders] + [child_config("dialogue", self.dialogue)]
+        return all(part.is_causal for part in parts)
+
+    def _needed(self, children: list[EmotionConfig], dialogue: EmotionConfig) -> dict[str, int]:
+        """Widths that the batch must have, after checking that the parts fit together."""
+        given: dict[str, int] = {}
+        for stream, child in zip(self.streams, children, strict=True):
+            if stream not in MODALITIES:
+                raise ConfigError("streams", f"modalities of {MODALITIES}", repr(stream), nearest(stream, list(MODALITIES)))
+            given[stream] = given.get(stream, 0) + child.representation_size
+        for stream, width in given.items():
+            if dialogue.modality_dims.get(stream) != width:
+                raise ConfigError(f"dialogue.modality_dims[{stream!r}]", width, dialogue.modality_dims.get(stream))
+        needed = {name: dialogue.modality_dims[name] for name in dialogue.modalities if name not in given}
+        for child in children:
+            for name in child.modalities:
+                if needed.setdefault(name, child.modality_dims[name]) != child.modality_dims[name]:
+                    raise ConfigError(f"modality_dims[{name!r}]", "one width in all parts that read it", needed[name])
+        return needed
+
+
+def child_config(field: str, child: dict[str, Any]) -> EmotionConfig:
+    """The configuration object of a part.
+
+    Raises:
+        ConfigError: its `model_type` is missing, unknown or not one of this package; or as its own class says.
+    """
+    kind = child.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise ConfigError(f"{field}.model_type", "a known model type", repr(kind), nearest(str(kind), list(CONFIG_MAPPING)))
+    config = AutoConfig.for_model(**child)
+    if not isinstance(config, EmotionConfig):
+        raise ConfigError(f"{field}.model_type", "an emotion model of this package", repr(kind))
+    return config
+
+
+def as_data(config: EmotionConfig) -> dict[str, Any]:
+    """A configuration as plain JSON data, free of the version that wrote it."""
+    data = json.loads(config.to_json_string())
+    data.pop("transformers_version")
+    return data

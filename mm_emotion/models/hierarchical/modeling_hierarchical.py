@@ -1,0 +1,89 @@
+"""A finished two-stage system as one checkpoint: utterance models and the dialogue model that reads them.
+
+    h_t = hidden state of utterance t in its encoder; the classifier that trained the encoder is gone
+    logits = dialogue model(h_1 .. h_U)
+
+Trained apart and joined by `from_children`, or trained end to end.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+from mm_emotion.errors import ConfigError
+from mm_emotion.models.batch import modality_of
+from mm_emotion.models.hierarchical.configuration_hierarchical import HierarchicalConfig, as_data
+from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
+from mm_emotion.schema import MODALITIES, TIME_MASKS
+
+
+class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
+    """Takes what its encoders take, and vectors (B, U, D) for the modalities of the dialogue model without an encoder."""
+
+    config_class = HierarchicalConfig
+
+    def __init__(self, config: HierarchicalConfig):
+        super().__init__(config)
+        self.encoders = nn.ModuleList(AutoModel.from_config(AutoConfig.for_model(**child)) for child in config.encoders)
+        for encoder in self.encoders:
+            encoder.classifier = None
+        self.dialogue = AutoModel.from_config(AutoConfig.for_model(**config.dialogue))
+        self.needs_speakers = self.dialogue.needs_speakers
+        self.post_init()
+        self.train()
+
+    @classmethod
+    def from_children(
+        cls,
+        dialogue: EmotionPreTrainedModel,
+        encoders: list[tuple[str, EmotionPreTrainedModel]],
+        freeze_encoders: bool = False,
+    ) -> "HierarchicalForEmotionRecognition":
+        """One system from trained parts, with a copy of their weights; `encoders` are pairs of stream and model."""
+        config = HierarchicalConfig(
+            encoders=[as_data(encoder.config) for _, encoder in encoders],
+            streams=[stream for stream, _ in encoders],
+            dialogue=as_data(dialogue.config),
+            freeze_encoders=freeze_encoders,
+            id2label=dict(dialogue.config.id2label),
+            problem_type=dialogue.config.problem_type,
+            loss=dialogue.config.loss,
+            class_weights=dialogue.config.class_weights,
+        )
+        model = cls(config).to(dialogue.dtype)
+        model.dialogue.load_state_dict(dialogue.state_dict())
+        for part, (_, encoder) in zip(model.encoders, encoders, strict=True):
+            weights = encoder.state_dict()
+            part.load_state_dict({key: value for key, value in weights.items() if not key.startswith("classifier.")})
+        return model
+
+    def train(self, mode: bool = True) -> "HierarchicalForEmotionRecognition":
+        """As in torch; frozen encoders stay in evaluation mode. Loading a checkpoint passes here and freezes them anew."""
+        super().train(mode)
+        if self.config.freeze_encoders:
+            self.encoders.eval().requires_grad_(False)
+        return self
+
+    def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        direct = self.dialogue.input_shapes()
+        shapes = {key: axes for key, axes in direct.items() if key not in self.config.streams}
+        for encoder in self.encoders:
+            for key, axes in encoder.input_shapes().items():
+                if shapes.setdefault(key, axes) != axes:
+                    raise ConfigError(key, f"one shape {shapes[key]} in all parts that read it", axes)
+        return shapes
+
+    def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        parts: dict[str, list[Tensor]] = {stream: [] for stream in self.config.streams}
+        for stream, encoder in zip(self.config.streams, self.encoders, strict=True):
+            hidden_states, _ = encoder.encode(batch)  # (B, U, H)
+            columns = [MODALITIES.index(modality_of(key)) for key in encoder.input_shapes()]
+            absent = ~batch.modality_mask[..., columns].any(-1, keepdim=True)  # (B, U, 1)
+            parts[stream].append(hidden_states.masked_fill(absent, 0))
+        vectors = {stream: torch.cat(states, -1) for stream, states in parts.items()}
+        return self.dialogue.encode(replace(batch, input_ids=None, **dict.fromkeys(TIME_MASKS), **vectors))
+
+    def classify(self, hidden_states: Tensor) -> Tensor:
+        return self.dialogue.classify(hidden_states)

@@ -1,0 +1,280 @@
+"""The training loop, driven by Accelerate: seeded order, exact resume, selection on the parts it is given.
+
+Each epoch visits the units in an order drawn from (seed, epoch) alone. A batch is cut over the processes, and the loss
+is the summed numerator over the summed normaliser of all, so the number of processes changes nothing but speed.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather, reduce
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from mm_emotion.atomic import replace_file
+from mm_emotion.data.collator import EmotionCollator
+from mm_emotion.data.corpus import DialogueDataset
+from mm_emotion.errors import CheckpointError, TrainingError
+from mm_emotion.schema import IGNORE_INDEX
+from mm_emotion.training.evaluation import monitored_value, predict
+from mm_emotion.training.recipe import Training
+
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adadelta": torch.optim.Adadelta,
+    "sgd": torch.optim.SGD,
+}
+STATE_FILE = "training_state.safetensors"
+
+
+@dataclass
+class Progress:
+    """The counters of a run: everything in its state that is not a tensor."""
+
+    epoch: int = 0
+    batch: int = 0
+    stale_epochs: int = 0
+    best: dict[str, dict[str, float]] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(
+    model: torch.nn.Module,
+    train_set: DialogueDataset,
+    selection_sets: Mapping[str, DialogueDataset],
+    training: Training,
+    *,
+    seed: int,
+    folder: Path,
+    accelerator: Accelerator,
+    collator: EmotionCollator,
+    identity: str = "",
+    state_seconds: float = 30.0,
+    description: str = "train",
+    progress_bar: bool = True,
+) -> Progress:
+    """Train `model` in place; keep each selection set's best epoch in `folder/best_<name>.safetensors`.
+
+    The first selection set also drives early stopping. A run that finds its own state in `folder` goes on from there and
+    ends with the same weights, bit for bit on a CPU, as one that was never interrupted. `identity` is what must agree
+    between the two beside settings, seed and shapes: the data.
+    Raises TrainingError when the loss is not finite, CheckpointError when the state is damaged or of another run.
+    """
+    run = _Run(model, training, seed, folder, accelerator, identity)
+    progress = run.resume()
+    batches_per_epoch = -(-len(train_set) // training.batch_size)
+    bar = tqdm(
+        total=training.epochs * batches_per_epoch,
+        initial=progress.epoch * batches_per_epoch + progress.batch,
+        desc=description,
+        unit="batch",
+        disable=not (progress_bar and accelerator.is_main_process),
+    )
+    saved_at = time.monotonic()
+    while progress.epoch < training.epochs and not _stopped(progress, training):
+        order = epoch_order(len(train_set), seed, progress.epoch)
+        for batch_index in range(progress.batch, batches_per_epoch):
+            units = order[batch_index * training.batch_size : (batch_index + 1) * training.batch_size]
+            due = time.monotonic() - saved_at >= state_seconds
+            save_now = run.step(_share(train_set, units, collator, accelerator), due)
+            progress.batch = batch_index + 1
+            bar.update()
+            if save_now and progress.batch < batches_per_epoch:
+                run.save(progress)
+                saved_at = time.monotonic()
+        _end_epoch(run, progress, selection_sets, training, collator)
+        bar.set_postfix({"epoch": progress.epoch, **_shown(progress)}, refresh=False)
+        if save_now or progress.epoch == training.epochs or _stopped(progress, training):
+            run.save(progress)
+            saved_at = time.monotonic()
+    bar.close()
+    return progress
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Order of the `count` units in one epoch, drawn from seed and epoch alone."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def load_best(model: torch.nn.Module, folder: Path, name: str) -> None:
+    """Load the weights of the epoch that the selection set `name` chose."""
+    path = folder / f"best_{name}.safetensors"
+    tensors, _ = _read_tensors(path)
+    model.load_state_dict(tensors)
+
+
+class _Run:
+    """Model, optimiser and random state of one run, on this process, with the file that holds them."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        training: Training,
+        seed: int,
+        folder: Path,
+        accelerator: Accelerator,
+        identity: str,
+    ):
+        self.model, self.training, self.seed, self.identity = model, training, seed, identity
+        self.folder, self.accelerator = Path(folder), accelerator
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = OPTIMIZERS[training.optimizer](
+            parameters, lr=training.learning_rate, weight_decay=training.weight_decay
+        )
+        self.prepared, self.optimizer = accelerator.prepare(model, optimizer)
+        self.epoch_loss = torch.zeros((), device=accelerator.device)
+        torch.manual_seed(seed + 1_000_003 * accelerator.process_index)
+
+    def step(self, batch: dict[str, torch.Tensor], due: bool) -> bool:
+        """One optimiser step on this process's share of a batch; whether the first process says that a state is `due`."""
+        self.prepared.train()
+        labels = batch.pop("labels")
+        logits = self.prepared(**batch).logits
+        numerator, denominator = self.model.loss_terms(logits, labels, batch["utterance_mask"])
+        asked = float(due and self.accelerator.is_main_process)
+        total, save_now = reduce(torch.stack([denominator.detach(), denominator.new_tensor(asked)]), "sum")
+        total = total.clamp_min(torch.finfo(total.dtype).tiny)
+        # DDP averages gradients over processes, hence the factor: what remains is sum of numerators / sum of normalisers.
+        self.accelerator.backward(numerator * (self.accelerator.num_processes / total))
+        if self.training.gradient_clip is not None:
+            self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.training.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.epoch_loss += numerator.detach() / total
+        return bool(save_now)
+
+    def take_epoch_loss(self, batches: int) -> float:
+        """Mean loss of the batches since the last call; raises TrainingError when it is not finite."""
+        loss = float(reduce(self.epoch_loss.clone(), "sum")) / max(batches, 1)
+        self.epoch_loss.zero_()
+        return loss
+
+    def save(self, progress: Progress) -> None:
+        """Write model, optimiser and random states and the counters to one file, by rename."""
+        accelerator = self.accelerator
+        random_states = gather(torch.get_rng_state().to(accelerator.device)[None]).cpu()  # (processes, bytes)
+        epoch_loss = gather(self.epoch_loss[None]).cpu()
+        if accelerator.is_main_process:
+            tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+            for index, entries in self.optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in entries.items()}
+            tensors["random_states"] = random_states
+            tensors["epoch_loss"] = epoch_loss
+            if torch.cuda.is_available():
+                tensors["cuda_random_state"] = torch.cuda.get_rng_state()
+            metadata = {"progress": json.dumps(asdict(progress)), "identity": self._identity()}
+            _write_tensors(tensors, self.folder / STATE_FILE, metadata)
+        accelerator.wait_for_everyone()
+
+    def save_best(self, name: str) -> None:
+        if self.accelerator.is_main_process:
+            _write_tensors(dict(self.model.state_dict()), self.folder / f"best_{name}.safetensors", {})
+        self.accelerator.wait_for_everyone()
+
+    def resume(self) -> Progress:
+        """Load the state of an earlier start of this very run, or begin."""
+        path = self.folder / STATE_FILE
+        if not path.exists():
+            return Progress()
+        tensors, metadata = _read_tensors(path)
+        if metadata.get("identity") != self._identity():
+            raise CheckpointError(
+                f"training state {path}",
+                "a state of this run",
+                "one of other data or settings",
+                "remove it or name another --out",
+            )
+        self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        optimizer = self.optimizer.state_dict()
+        states: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, entry = key.split(".", 2)
+                states.setdefault(int(index), {})[entry] = value
+        self.optimizer.load_state_dict({"state": states, "param_groups": optimizer["param_groups"]})
+        rank = self.accelerator.process_index
+        self.epoch_loss.copy_(tensors["epoch_loss"][rank])
+        torch.set_rng_state(tensors["random_states"][rank].clone())
+        if torch.cuda.is_available() and "cuda_random_state" in tensors:
+            torch.cuda.set_rng_state(tensors["cuda_random_state"])
+        return Progress(**json.loads(metadata["progress"]))
+
+    def _identity(self) -> str:
+        """What must agree between a state and the run that resumes it; the number of epochs may grow."""
+        training = {key: value for key, value in asdict(self.training).items() if key not in ("epochs", "patience")}
+        shapes = {key: list(value.shape) for key, value in self.model.state_dict().items()}
+        return json.dumps(
+            {
+                "training": training,
+                "seed": self.seed,
+                "processes": self.accelerator.num_processes,
+                "weights": shapes,
+                "of": self.identity,
+            },
+            sort_keys=True,
+        )
+
+
+def _share(train_set: DialogueDataset, units: np.ndarray, collator: EmotionCollator, accelerator: Accelerator) -> dict:
+    """This process's part of a batch; a process left without one takes a unit whose labels count for nothing."""
+    mine = np.array_split(units, accelerator.num_processes)[accelerator.process_index]
+    batch = collator([train_set[int(index)] for index in (mine if len(mine) else units[:1])])
+    if not len(mine):
+        labels = batch["labels"]
+        labels.fill_(torch.nan if labels.is_floating_point() else IGNORE_INDEX)
+    return {key: value.to(accelerator.device) for key, value in batch.items()}
+
+
+def _end_epoch(run: _Run, progress: Progress, selection_sets, training: Training, collator: EmotionCollator) -> None:
+    row = {"epoch": progress.epoch + 1, "train_loss": run.take_epoch_loss(progress.batch)}
+    if not np.isfinite(row["train_loss"]):
+        raise TrainingError(
+            f"training loss of epoch {progress.epoch + 1}",
+            "a finite number",
+            row["train_loss"],
+            "lower training.learning_rate?",
+        )
+    for position, (name, dataset) in enumerate(selection_sets.items()):
+        prediction = predict(run.model, dataset, collator, accelerator=run.accelerator)
+        value, better = monitored_value(training.monitor, prediction, run.model)
+        row[f"{name}_{training.monitor}"] = value
+        previous = progress.best.get(name)
+        improved = previous is None or better(value, previous["value"])
+        if improved:
+            progress.best[name] = {"epoch": progress.epoch + 1, "value": value}
+            run.save_best(name)
+        if position == 0:
+            progress.stale_epochs = 0 if improved else progress.stale_epochs + 1
+    progress.history.append(row)
+    progress.epoch += 1
+    progress.batch = 0
+
+
+def _stopped(progress: Progress, training: Training) -> bool:
+    return training.patience is not None and progress.stale_epochs >= training.patience
+
+
+def _shown(progress: Progress) -> dict[str, str]:
+    return {key: f"{value:.3f}" for key, value in progress.history[-1].items() if key != "epoch"}
+
+
+def _write_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    with replace_file(path) as temporary:
+        save_file(contiguous, temporary, metadata={"format": "pt", **metadata})
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"tensors {path}", "a complete safetensors file", str(error)) from error

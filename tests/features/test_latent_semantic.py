@@ -1,0 +1,84 @@
+"""Latent semantic vectors equal scikit-learn's tf-idf and truncated SVD, and come back the same from their tensors."""
+
+import numpy as np
+import pytest
+
+from mm_emotion.errors import FeatureError
+from mm_emotion.features.latent_semantic import LatentSemantic, character_terms, word_terms
+
+WORDS = [
+    "lake",
+    "rain",
+    "door",
+    "train",
+    "letter",
+    "garden",
+    "quiet",
+    "morning",
+    "we",
+    "you",
+    "go",
+    "stay",
+    "never",
+    "always",
+]
+
+
+def make_transcripts(count: int = 60) -> list[str]:
+    random = np.random.default_rng(0)
+    return [
+        " ".join(random.choice(WORDS, size=random.integers(1, 9))) + random.choice(["", "?", "!"]) for _ in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> LatentSemantic:
+    return LatentSemantic.fit(make_transcripts(), word_dimensions=5, character_dimensions=4)
+
+
+def test_terms_are_words_pairs_and_marks():
+    assert word_terms("You can't GO?") == ["you", "can't", "go", "?", "you can't", "can't go", "go ?"]
+    assert character_terms("go") == [" g", "go", "o ", " go", "go ", " go "]
+    assert word_terms("...") == character_terms("...") == []
+
+
+def test_vectors_equal_scikit_learns(fitted):
+    text_features = pytest.importorskip("sklearn.feature_extraction.text")
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    transcripts = make_transcripts()
+    for projection, analyzer, minimum, size in (
+        (fitted.words, word_terms, 2, 5),
+        (fitted.characters, character_terms, 3, 4),
+    ):
+        vectorizer = text_features.TfidfVectorizer(analyzer=analyzer, min_df=minimum, sublinear_tf=True)
+        matrix = vectorizer.fit_transform(transcripts)
+        assert list(projection.terms) == list(vectorizer.get_feature_names_out())
+        theirs = decomposition.TruncatedSVD(size, algorithm="arpack", random_state=0).fit(matrix).components_
+        np.testing.assert_allclose(np.abs(projection.components.T), np.abs(theirs), atol=1e-4)
+    words = text_features.TfidfVectorizer(analyzer=word_terms, min_df=2, sublinear_tf=True).fit(transcripts)
+    expected = words.transform(["the rain rain at the door"]) @ fitted.words.components
+    np.testing.assert_allclose(fitted.transform("the rain rain at the door")[:5], expected[0], atol=1e-6)
+
+
+def test_vectors_come_back_from_their_tensors(fitted):
+    again = LatentSemantic.restore(fitted.tensors(), fitted.terms())
+    for text in make_transcripts(5):
+        assert np.array_equal(again.transform(text), fitted.transform(text))
+    assert again.size == 9
+    terms = fitted.terms()
+    terms["words"] = terms["words"][1:]
+    with pytest.raises(FeatureError, match="latent semantic words"):
+        LatentSemantic.restore(fitted.tensors(), terms)
+
+
+def test_a_transcript_without_known_terms_is_zero(fitted):
+    vector = fitted.transform("")
+    assert vector.shape == (9,)
+    assert vector.dtype == np.float32
+    assert not vector.any()
+    assert not fitted.transform("zzzz 1234").any()
+
+
+def test_too_many_dimensions_are_refused():
+    with pytest.raises(FeatureError, match="word_dimensions"):
+        LatentSemantic.fit(make_transcripts(8), word_dimensions=8, character_dimensions=2)

@@ -1,0 +1,308 @@
+"""Every family of MODELS, in small, against what the batch contract promises."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel
+
+from mm_emotion.models import MODELS
+from mm_emotion.models.batch import EmotionBatch
+from mm_emotion.ops import use_reference_ops
+from mm_emotion.schema import BATCH_KEYS, IGNORE_INDEX, MODALITIES
+
+LENGTHS = [4, 1, 3]
+TEXT_CNN = {"vocab_size": 20, "embedding_size": 6, "num_filters": 4, "filter_widths": [2, 3], "hidden_size": 5}
+BC_LSTM = {"modality_dims": {"audio": 3, "text": 4}, "recurrent_size": 5, "hidden_size": 12}
+SIZES = {"global_size": 5, "party_size": 4, "emotion_size": 3, "hidden_size": 6, "attention_size": 3}
+DIALOGUE_RNN = {"modality_dims": {"visual": 2, "text": 4}, **SIZES}
+REGRESSION = {"context_attention": "simple", "activation": "tanh", "problem_type": "regression"}
+ENCODER = {"model_type": "text_cnn", **TEXT_CNN}
+HIERARCHY = {
+    "encoders": [ENCODER, ENCODER],
+    "streams": ["text", "text"],
+    "dialogue": {"model_type": "dialogue_rnn", **SIZES, "modality_dims": {"text": 10, "audio": 2}, "num_labels": 3},
+}
+TINY = {
+    "text_cnn": {
+        "global": TEXT_CNN,
+        "same": {**TEXT_CNN, "conv_padding": "same"},
+        "after_concat": {**TEXT_CNN, "pooling": "after_concat", "max_length": 6},
+        "per_branch": {**TEXT_CNN, "pooling": "per_branch", "conv_padding": "same", "max_length": 6},
+    },
+    "bc_lstm": {"plain": BC_LSTM, "attention": {**BC_LSTM, "use_attention": True}},
+    "dialogue_rnn": {
+        "plain": DIALOGUE_RNN,
+        "listener": {**DIALOGUE_RNN, "listener_state": True},
+        "attention": {**DIALOGUE_RNN, "use_attention": True},
+        "bidirectional": {**DIALOGUE_RNN, "bidirectional": True},
+        "both": {**DIALOGUE_RNN, "bidirectional": True, "use_attention": True, "context_attention": "general2"},
+        "concat": {**DIALOGUE_RNN, "bidirectional": True, "context_attention": "concat"},
+        "dot": {**DIALOGUE_RNN, "context_attention": "dot", "global_size": 6},
+        "regression": {**DIALOGUE_RNN, **REGRESSION},
+        "concordance": {**DIALOGUE_RNN, **REGRESSION, "loss": "ccc", "num_labels": 2},
+    },
+    "hierarchical": {"two encoders": HIERARCHY},
+}
+CASES = [
+    pytest.param(config_class, options, id=f"{config_class.model_type}-{name}")
+    for config_class, _ in MODELS
+    for name, options in TINY[config_class.model_type].items()
+]
+every_family = pytest.mark.parametrize(("config_class", "options"), CASES)
+
+
+def build(config_class, options, **more):
+    torch.manual_seed(0)
+    config = config_class(**{"num_labels": 3, **options, **more})
+    return AutoModel.from_config(config).eval()
+
+
+def make_batch(model, lengths=LENGTHS, parties=2, steps=6, seed=1):
+    """A random ragged batch of what the model reads; axes of any size get `steps`, ragged under a mask."""
+    generator = torch.Generator().manual_seed(seed)
+    count, longest = len(lengths), max(lengths)
+    lead = (count, longest)
+    mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
+    batch = {"utterance_mask": mask, "modality_mask": mask[..., None].repeat(1, 1, 4)}
+    for key, axes in model.input_shapes().items():
+        shape = (*lead, *(steps if size is None else size for size in axes))
+        if key == "input_ids":
+            batch[key] = torch.randint(0, 20, shape, generator=generator)
+        else:
+            batch[key] = torch.randn(shape, generator=generator)
+        if axes[0] is None:
+            real = torch.randint(1, steps + 1, (*lead, 1), generator=generator)
+            batch["text_mask" if key == "input_ids" else f"{key}_mask"] = torch.arange(steps) < real
+    speakers = torch.randint(0, parties, lead, generator=generator)
+    batch["speaker_mask"] = torch.nn.functional.one_hot(speakers, parties).bool() & mask[..., None]
+    if model.config.problem_type == "regression":
+        labels = torch.randn(*lead, model.config.num_labels, generator=generator)
+        batch["labels"] = labels.masked_fill(~mask[..., None], float("nan"))
+    else:
+        labels = torch.randint(0, model.config.num_labels, lead, generator=generator)
+        batch["labels"] = labels.masked_fill(~mask, IGNORE_INDEX)
+    return batch
+
+
+def floats(batch):
+    return [key for key in batch if key in MODALITIES]
+
+
+def pad(tensor, axis, amount, value):
+    shape = list(tensor.shape)
+    shape[axis] = amount
+    return torch.cat([tensor, tensor.new_full(shape, value)], axis)
+
+
+def close(left, right, tolerance=2e-6):
+    torch.testing.assert_close(left, right, atol=tolerance, rtol=1e-5)
+
+
+def test_every_family_has_a_tiny_configuration():
+    assert set(TINY) == {config_class.model_type for config_class, _ in MODELS}
+
+
+def test_batch_fields_are_the_contract():
+    assert tuple(field.name for field in dataclasses.fields(EmotionBatch)) == BATCH_KEYS
+
+
+@every_family
+def test_extra_padding_changes_no_real_logit_and_not_the_loss(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model)
+    before = model(**batch)
+    padded = {}
+    for key, value in batch.items():
+        fill = {"labels": IGNORE_INDEX if value.dtype == torch.int64 else float("nan")}.get(key, 0 if value.dtype in (torch.bool, torch.int64) else 9.0)
+        padded[key] = pad(value, 1, 2, fill)
+    ragged = [key for key, axes in model.input_shapes().items() if axes[0] is None]
+    for key in ragged + [f"{'text' if key == 'input_ids' else key}_mask" for key in ragged]:
+        padded[key] = pad(padded[key], 2, 3, 0 if padded[key].dtype == torch.bool else 7)
+    after = model(**padded)
+    real = batch["utterance_mask"]
+    close(after.logits[:, : real.shape[1]][real], before.logits[real])
+    close(after.loss, before.loss)
+    assert not after.logits[~padded["utterance_mask"]].any()
+    assert not after.hidden_states[~padded["utterance_mask"]].any()
+
+
+@every_family
+def test_renaming_parties_changes_nothing(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model, parties=3)
+    renamed = {**batch, "speaker_mask": batch["speaker_mask"][..., [2, 0, 1]]}
+    absent = {**batch, "speaker_mask": pad(batch["speaker_mask"], 2, 1, False)}
+    expected = model(**batch).logits
+    close(model(**renamed).logits, expected)
+    close(model(**absent).logits, expected)
+
+
+@every_family
+def test_is_causal_says_whether_later_utterances_matter(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model)
+    changed = {key: value.clone() for key, value in batch.items()}
+    for key in model.input_shapes():
+        changed[key][:, 2:] = 1 if key == "input_ids" else 1.0
+    before, after = model(**batch).logits, model(**changed).logits
+    assert not torch.equal(before[:, 2:], after[:, 2:])
+    assert torch.allclose(before[:, :2], after[:, :2], atol=1e-6) == model.config.is_causal
+
+
+@every_family
+def test_every_parameter_gets_a_finite_gradient(config_class, options):
+    model = build(config_class, options).train()
+    model(**make_batch(model)).loss.backward()
+    missing = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert not missing
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert all(parameter.grad.any() for name, parameter in model.named_parameters() if name.endswith("weight"))
+
+
+@every_family
+def test_one_utterance_leaves_no_parameter_out(config_class, options):
+    # A process whose batch has no context must still take part in the sum of gradients of all processes.
+    model = build(config_class, options).train()
+    model(**make_batch(model, lengths=[1], parties=1)).loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@every_family
+def test_save_and_load_give_bit_equal_logits(config_class, options, tmp_path):
+    model = build(config_class, options)
+    batch = make_batch(model)
+    model.save_pretrained(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    loaded, report = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert type(loaded) is type(model)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    assert torch.equal(loaded(**batch).logits, model(**batch).logits)
+
+
+@every_family
+def test_configuration_survives_json(config_class, options):
+    config = config_class(**{"num_labels": 3, **options})
+    data = json.loads(config.to_json_string())
+    again = AutoConfig.for_model(**json.loads(json.dumps(data, sort_keys=True)))
+    assert type(again) is config_class
+    assert again.to_dict() == config.to_dict()
+
+
+@every_family
+def test_padding_carries_no_gradient(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model)
+    features = [batch[key].requires_grad_() for key in floats(batch)]
+    if not features:
+        pytest.skip("reads word indices alone")
+    output = model(**batch)
+    (output.loss + output.hidden_states.square().sum() + output.logits.sum()).backward()
+    for values in features:
+        assert not values.grad[~batch["utterance_mask"]].any()
+        assert values.grad[batch["utterance_mask"]].any()
+
+
+@every_family
+def test_a_dialogue_alone_gives_what_it_gives_in_a_batch(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model)
+    together = model(**batch).logits
+    for row, length in enumerate(LENGTHS):
+        alone = {key: value[row : row + 1, :length] for key, value in batch.items()}
+        close(model(**alone).logits, together[row : row + 1, :length])
+
+
+@every_family
+def test_left_out_masks_mean_all_real(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model, lengths=[3, 3], parties=1)
+    needed = [*model.input_shapes(), "text_mask", "speaker_mask"]
+    bare = {key: batch[key] for key in needed if key in batch}
+    close(model(**bare).logits, model(**batch).logits)
+
+
+@every_family
+def test_missing_modality_reads_zeros(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model)
+    batch["modality_mask"][0, 1] = False
+    poisoned, zeroed = dict(batch), dict(batch)
+    for key in model.input_shapes():
+        poisoned[key], zeroed[key] = batch[key].clone(), batch[key].clone()
+        poisoned[key][0, 1] = 3 if key == "input_ids" else float("nan")
+        zeroed[key][0, 1] = 0
+    output = model(**poisoned)
+    assert output.logits.isfinite().all()
+    assert torch.equal(output.logits, model(**zeroed).logits)
+
+
+@every_family
+def test_reference_and_fast_ops_agree(config_class, options):
+    model = build(config_class, options).double().train()
+    batch = make_batch(model)
+    gradients = []
+    for reference in (False, True):
+        model.zero_grad()
+        torch.manual_seed(3)
+        if reference:
+            with use_reference_ops():
+                loss = model(**batch).loss
+        else:
+            loss = model(**batch).loss
+        loss.backward()
+        gradients.append([loss.detach(), *(parameter.grad.clone() for parameter in model.parameters())])
+    for fast, slow in zip(*gradients, strict=True):
+        torch.testing.assert_close(fast, slow, atol=1e-12, rtol=1e-9)
+
+
+@every_family
+def test_nothing_to_learn_from_is_a_loss_of_zero(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model)
+    batch["labels"] = torch.full_like(batch["labels"], IGNORE_INDEX if batch["labels"].dtype == torch.int64 else torch.nan)
+    loss = model(**batch).loss
+    loss.backward()
+    assert loss.item() == 0
+    assert not any(parameter.grad.any() for parameter in model.parameters())
+
+
+@every_family
+def test_bfloat16_forward_is_finite_and_close(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model)
+    expected = model(**batch).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model(**batch)
+    lowered = model.to(torch.bfloat16)(**batch)
+    for output in (mixed, lowered):
+        assert output.loss.isfinite()
+        torch.testing.assert_close(output.logits.float(), expected, atol=0.1, rtol=0.1)
+
+
+@every_family
+def test_attentions_come_on_request(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model)
+    assert model(**batch).attentions is None
+    for weights in model(**batch, output_attentions=True).attentions or ():
+        sums = weights.detach().sum(-1)
+        assert torch.allclose(sums.round(), sums, atol=1e-5)
+        assert not weights[..., ~batch["utterance_mask"], :].any() if weights.ndim == 4 else True
+
+
+@pytest.mark.slow
+@every_family
+def test_overfits_eight_utterances(config_class, options):
+    torch.manual_seed(0)
+    model = build(config_class, options, dropout=0.0)
+    batch = make_batch(model, lengths=[4, 1, 3])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    first = model(**batch).loss.item()
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = model(**batch).loss
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05 * first

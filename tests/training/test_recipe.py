@@ -1,0 +1,104 @@
+"""Recipes parse strictly, and every recipe of the package builds its model."""
+
+import pytest
+import torch
+import yaml
+
+from mm_emotion.errors import EmotionError, RecipeError
+from mm_emotion.training.recipe import RECIPES_FOLDER, list_recipes, load_recipe, parse_recipe, save_recipe
+from mm_emotion.training.reproduction import build_model
+
+TEXT = """
+corpus: {name: iemocap, labels: six_way, split: session5_test}
+model: {model_type: bc_lstm, modality_dims: {text: 4}}
+training: {epochs: 2, batch_size: 3, learning_rate: 1e-4}
+"""
+
+
+@pytest.mark.parametrize("written", ["1e-4", "1.0e-4", "0.0001", "+1.E-4"])
+def test_a_float_may_be_written_in_any_usual_way(written):
+    assert parse_recipe(TEXT.replace("1e-4", written), "x").training.learning_rate == 1e-4
+
+
+def test_overrides_go_through_the_same_checker():
+    recipe = parse_recipe(TEXT, "x", ["training.epochs=7", "model.use_attention=true", "protocol.seeds=[3]"])
+    assert (recipe.training.epochs, recipe.model["use_attention"], recipe.protocol.seeds) == (7, True, [3])
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "hint"),
+    [
+        ("training.learning_rat=1", "training.learning_rat", "learning_rate"),
+        ("trainin.epochs=1", "trainin", "training"),
+        ("training.epochs=1.5", "training.epochs", ""),
+        ("training.epochs=true", "training.epochs", ""),
+        ("training.epochs=0", "training.epochs", ""),
+        ("training.optimizer=adm", "training.optimizer", "adam"),
+        ("training.class_weights=[1, 2]", "training.class_weights", ""),
+        ("corpus.name=iemocapp", "corpus.name", "iemocap"),
+        ("corpus.labels=six_wy", "corpus.labels", "six_way"),
+        ("model.num_labels=4", "model.num_labels", ""),
+        ("protocol.seeds=[]", "protocol.seeds", ""),
+        ("protocol.select_on=tset", "protocol.select_on", "test"),
+        ("training.epochs.deep=1", "override", ""),
+        ("training.epochs", "override", ""),
+    ],
+)
+def test_a_wrong_field_is_named_with_the_nearest_right_one(override, field, hint):
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(TEXT, "x", [override])
+    assert field in str(caught.value.field)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "corpus: {", TEXT + "training: {}\n", "model: {}\ntraining: {}\n"])
+def test_text_that_is_no_recipe_is_refused(text):
+    with pytest.raises(RecipeError):
+        parse_recipe(text, "x")
+
+
+def test_an_unknown_recipe_names_its_neighbour():
+    with pytest.raises(RecipeError, match="did you mean 'bc_lstm/iemocap_bc_lstm_text'"):
+        load_recipe("bc_lstm/iemocap_bc_lstm_txt")
+
+
+def test_a_saved_recipe_loads_equal(tmp_path):
+    recipe = parse_recipe(TEXT, "paper/row", ["training.class_weights=inverse_frequency"])
+    save_recipe(recipe, tmp_path / "recipe.yaml", {"versions": "torch=0", "notes": ["a: b"]})
+    assert load_recipe(str(tmp_path / "recipe.yaml")) == recipe
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_of_the_package_loads_builds_and_says_how_to_run(name):
+    recipe = load_recipe(name)
+    with torch.device("meta"):
+        model = build_model(recipe)
+    assert model.config.num_labels == len(recipe.label_names)
+    assert recipe.name == name
+    first = (RECIPES_FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# accelerate launch train.py {name}"
+    for encoder in recipe.encoders.values():
+        assert load_recipe(encoder.recipe).corpus == recipe.corpus
+
+
+def test_no_recipe_hides_code_in_its_text():
+    for name in list_recipes():
+        data = yaml.safe_load((RECIPES_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+        assert set(data) <= {
+            "paper",
+            "corpus",
+            "features",
+            "encoders",
+            "model",
+            "training",
+            "protocol",
+            "published",
+            "note",
+        }
+
+
+def test_wrong_model_fields_are_typed_errors():
+    with pytest.raises(EmotionError, match="hidden_siz"):
+        build_model(parse_recipe(TEXT, "x", ["model.hidden_siz=3"]))
+    with pytest.raises(RecipeError, match="model_type"):
+        build_model(parse_recipe(TEXT, "x", ["model.model_type=bc_lstmm"]))
