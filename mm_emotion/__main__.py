@@ -158,9 +158,7 @@ def _prepare(arguments: Sequence[str]) -> int:
     parser.add_argument("corpus", nargs="?", choices=sorted(CORPORA))
     known, rest = parser.parse_known_args(arguments)
     if known.corpus is None:
-        print(
-            f"usage: mm-emotion prepare {{{','.join(sorted(CORPORA))}}} --data-dir FOLDER --out FOLDER [--config NAME]\n"
-        )
+        print(f"usage: mm-emotion prepare {{{','.join(CORPORA)}}} --data-dir FOLDER --out FOLDER [--config NAME]\n")
         print("examples:\n  mm-emotion prepare iemocap --data-dir /corpora/IEMOCAP_full_release --out data/iemocap")
         print("  mm-emotion prepare iemocap --help")
         return 0 if {"-h", "--help"} & set(arguments) else 2

@@ -50,7 +50,7 @@ def test_training_leaves_a_system_with_processor_recipe_and_results(system):
 
 
 def test_nothing_half_written_stays_behind(runs):
-    assert not [path for path in runs.rglob(".*")]
+    assert list(runs.rglob(".*")) == []
 
 
 def test_evaluate_equals_the_training_run(system, prepared, tmp_path, capsys):
@@ -139,7 +139,8 @@ BAD = {
     "no such data folder": (["train", "demo/miniature_text_cnn", "--data", "/nowhere"], "/nowhere"),
     "unknown recipe": (["train", "demo/miniature_text_cn"], "did you mean 'demo/miniature_text_cnn'"),
     "unknown key": (["train", "demo/miniature_text_cnn", "training.epoch=1"], "did you mean 'epochs'"),
-    "unknown model key": (["train", "demo/miniature_text_cnn", "model.hiden_size=1", "--data", "PREPARED"], "hidden_size"),
+    "unknown model key": (["train", "demo/miniature_text_cnn", "model.hiden_size=1", "--data", "PREPARED"],
+                          "did you mean 'hidden_size'"),
     "wrong width": (["train", "bc_lstm/iemocap_bc_lstm_text", "corpus.labels=six_way", "model.modality_dims={text: 7}",
                      "encoders={}", "--data", "PREPARED"], "text"),
     "no model": (["predict", "--model", "/nowhere", "--text", "x"], "model"),

@@ -1,21 +1,28 @@
 """Latent semantic vectors of transcripts: tf-idf of word and character n-grams, projected by a truncated SVD.
 
-Deerwester et al. (1990). Nothing comes from elsewhere: terms, weights and projection are fitted on the given transcripts.
+Deerwester et al. (1990). Nothing comes from elsewhere: terms, weights and projection are fitted on given transcripts.
 """
 
+import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
 
-from mm_emotion.errors import FeatureError
+from mm_emotion.atomic import replace_file
+from mm_emotion.errors import CheckpointError, FeatureError
 
-VERSION = "latent_semantic-1"
+VERSION = 1
+FILE_NAME = "latent_semantic.safetensors"
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
@@ -30,10 +37,12 @@ class Projection:
 
 @dataclass(frozen=True)
 class LatentSemantic:
-    """Transcript -> (D,) float32: the word dimensions, then the character dimensions."""
+    """Transcript -> (D,) float32: word dimensions, then character dimensions, standardised by `mean` and `scale`."""
 
     words: Projection
     characters: Projection
+    mean: np.ndarray
+    scale: np.ndarray
 
     @classmethod
     def fit(
@@ -49,51 +58,62 @@ class LatentSemantic:
 
         Raises FeatureError when there are fewer transcripts or terms than dimensions.
         """
-        return cls(
-            _fit([word_terms(text) for text in transcripts], word_dimensions, word_minimum, "word_dimensions"),
-            _fit(
-                [character_terms(text) for text in transcripts],
-                character_dimensions,
-                character_minimum,
-                "character_dimensions",
-            ),
+        words = [word_terms(text) for text in transcripts]
+        characters = [character_terms(text) for text in transcripts]
+        fitted = cls(
+            _fit(words, word_dimensions, word_minimum, "word_dimensions"),
+            _fit(characters, character_dimensions, character_minimum, "character_dimensions"),
+            np.zeros(word_dimensions + character_dimensions, dtype=np.float32),
+            np.ones(word_dimensions + character_dimensions, dtype=np.float32),
         )
+        vectors = np.stack([fitted.transform(text) for text in transcripts])  # (N, D)
+        return replace(fitted, mean=vectors.mean(axis=0), scale=np.maximum(vectors.std(axis=0), 1e-6))
 
     @property
     def size(self) -> int:
         return self.words.components.shape[1] + self.characters.components.shape[1]
 
     def transform(self, transcript: str) -> np.ndarray:
-        """The vector (D,) of one transcript, zeros where it holds no known term."""
-        return np.concatenate(
-            [
-                _project(self.words, word_terms(transcript)),
-                _project(self.characters, character_terms(transcript)),
-            ]
-        )
+        """The vector (D,) of one transcript; without a known term it is that of an empty one."""
+        words = _project(self.words, word_terms(transcript))
+        characters = _project(self.characters, character_terms(transcript))
+        return (np.concatenate([words, characters]) - self.mean) / self.scale
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        """The fitted arrays by name, for a safetensors file; `terms` holds the rest."""
-        return {
-            f"{name}.{part}": np.ascontiguousarray(getattr(getattr(self, name), part))
-            for name in ("words", "characters")
-            for part in ("weights", "components")
-        }
-
-    def terms(self) -> dict[str, list[str]]:
-        """The terms of each family in the order of their rows."""
-        return {name: list(getattr(self, name).terms) for name in ("words", "characters")}
+    def save(self, folder: str | os.PathLike) -> Path:
+        """Write `latent_semantic.safetensors` into a folder: the arrays, with the terms as JSON in its header."""
+        tensors = {"mean": self.mean, "scale": self.scale}
+        for name in ("words", "characters"):
+            family = getattr(self, name)
+            tensors |= {
+                f"{name}.weights": family.weights,
+                f"{name}.components": np.ascontiguousarray(family.components),
+            }
+        terms = {name: list(getattr(self, name).terms) for name in ("words", "characters")}
+        with replace_file(Path(folder) / FILE_NAME) as temporary:
+            save_file(tensors, temporary, metadata={"terms": json.dumps(terms), "version": str(VERSION)})
+        return Path(folder) / FILE_NAME
 
     @classmethod
-    def restore(cls, tensors: dict[str, np.ndarray], terms: dict[str, list[str]]) -> "LatentSemantic":
-        """The inverse of `tensors` and `terms`; raises FeatureError when they do not fit each other."""
-        parts = {}
-        for name in ("words", "characters"):
-            weights, components = tensors[f"{name}.weights"], tensors[f"{name}.components"]
-            if not len(terms[name]) == len(weights) == len(components):
-                raise FeatureError(f"latent semantic {name}", f"{len(terms[name])} rows", f"{len(weights)}")
-            parts[name] = Projection({term: row for row, term in enumerate(terms[name])}, weights, components)
-        return cls(**parts)
+    def load(cls, path: str | os.PathLike) -> "LatentSemantic":
+        """Read what `save` wrote; raises CheckpointError when the file is damaged or of another version."""
+        try:
+            with safe_open(path, framework="np") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                metadata = file.metadata() or {}
+            if metadata.get("version") != str(VERSION):
+                raise CheckpointError(f"version of {path}", VERSION, metadata.get("version"), "fit the processor again")
+            terms = json.loads(metadata["terms"])
+            families = {
+                name: Projection(
+                    {term: row for row, term in enumerate(terms[name])},
+                    tensors[f"{name}.weights"],
+                    tensors[f"{name}.components"],
+                )
+                for name in ("words", "characters")
+            }
+            return cls(**families, mean=tensors["mean"], scale=tensors["scale"])
+        except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+            raise CheckpointError(str(path), "intact latent semantic tables", repr(error)) from error
 
 
 def word_terms(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedConfig,
     ProcessorMixin,
 )
+from transformers.utils import cached_file
 
 from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.errors import CheckpointError, FeatureError
@@ -25,9 +26,14 @@ from mm_emotion.features.functionals import (
     audio_seconds,
     read_audio,
 )
+from mm_emotion.features.latent_semantic import FILE_NAME, LatentSemantic
 from mm_emotion.features.vocabulary import EmotionTokenizer
 
-OPTIONS = {"input_ids": ("max_words", "pad_side", "max_length", "truncation_side"), "audio": ("feature",)}
+OPTIONS = {
+    "input_ids": ("max_words", "pad_side", "max_length", "truncation_side"),
+    "text": ("word_dimensions", "character_dimensions", "word_minimum", "character_minimum"),
+    "audio": ("feature",),
+}
 """What `EmotionProcessor.fit` can fit: feature column -> the options of each."""
 
 UTTERANCE_KEYS = (
@@ -38,6 +44,7 @@ UTTERANCE_KEYS = (
 
 _PASSED_ON = ("utterance_id", "label", "affect")
 _OWN_RECORDING_SLACK = 0.5  # s
+_FILE_KEYS = ("feature_extractor_type", "processor_class", "auto_map")  # what transformers adds to a saved extractor
 
 
 class EmotionFeatureExtractor(FeatureExtractionMixin):
@@ -64,6 +71,9 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         for field, values in (("mean", mean), ("scale", scale)):
             if values is not None and np.shape(values) != (len(FUNCTIONAL_NAMES),):
                 raise FeatureError(field, f"{len(FUNCTIONAL_NAMES)} numbers", f"shape {np.shape(values)}")
+            if values is not None and not (np.isfinite(values).all() and (field == "mean" or min(values) > 0)):
+                raise FeatureError(field, "finite numbers, above 0 for scale", "others")
+        _check_known("feature extractor", kwargs, _FILE_KEYS)
         super().__init__(**kwargs)
         self.feature, self.version = feature, None if feature is None else VERSION
         self.mean, self.scale = mean, scale
@@ -94,8 +104,10 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
 
 
 class EmotionProcessor(ProcessorMixin):
-    """A word vocabulary and an acoustic feature, each optional: an empty vocabulary makes no `input_ids`, an extractor
-    without feature no `audio`. Saved and loaded as a whole, `AutoProcessor` included.
+    """A word vocabulary, latent semantic vectors and an acoustic feature, each optional.
+
+    An empty vocabulary makes no `input_ids`, no `latent_semantic` no `text`, an extractor without feature no `audio`.
+    Saved and loaded as a whole, `AutoProcessor` included.
     """
 
     def __init__(
@@ -107,6 +119,36 @@ class EmotionProcessor(ProcessorMixin):
             EmotionTokenizer() if tokenizer is None else tokenizer,
             EmotionFeatureExtractor() if feature_extractor is None else feature_extractor,
         )
+        self.latent_semantic: LatentSemantic | None = None
+
+    def to_dict(self) -> dict:
+        """As in transformers, without the latent semantic tables, which have a file of their own."""
+        tables, self.latent_semantic = self.latent_semantic, None
+        try:
+            return {key: value for key, value in super().to_dict().items() if key != "latent_semantic"}
+        finally:
+            self.latent_semantic = tables
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> list[str]:
+        """As in transformers; the latent semantic tables go to a safetensors file beside the rest."""
+        extra = []
+        if self.latent_semantic is not None:
+            extra = [str(self.latent_semantic.save(save_directory))]
+        return [*super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs), *extra]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs) -> "EmotionProcessor":
+        """As in transformers, from a folder or the Hub."""
+        processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        hub = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+        path = cached_file(
+            pretrained_model_name_or_path,
+            FILE_NAME,
+            _raise_exceptions_for_missing_entries=False,
+            **{name: kwargs[name] for name in hub if name in kwargs},
+        )
+        processor.latent_semantic = None if path is None else LatentSemantic.load(path)
+        return processor
 
     @classmethod
     def fit(cls, train_rows: Iterable[dict], features: dict[str, dict]) -> "EmotionProcessor":
@@ -123,7 +165,7 @@ class EmotionProcessor(ProcessorMixin):
             extractor = EmotionFeatureExtractor(**{"feature": "functionals", **features["audio"]})
         transcripts, vectors = [], []
         for row in train_rows:
-            if "input_ids" in features:
+            if "input_ids" in features or "text" in features:
                 transcripts.append(_text(row))
             if extractor.feature is not None and (sound := _sound(row)) is not None:
                 vectors.append(extractor.extract(*sound))
@@ -131,16 +173,23 @@ class EmotionProcessor(ProcessorMixin):
             tokenizer = EmotionTokenizer.fit(transcripts, **features["input_ids"])
         if extractor.feature is not None:
             extractor.fit(vectors)
-        return cls(tokenizer, extractor)
+        processor = cls(tokenizer, extractor)
+        if "text" in features:
+            processor.latent_semantic = LatentSemantic.fit([text or "" for text in transcripts], **features["text"])
+        return processor
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The feature columns that this processor makes."""
-        words = ("input_ids",) if self.tokenizer.num_words else ()
-        return (*words, "audio") if self.feature_extractor.feature is not None else words
+        made = {
+            "input_ids": self.tokenizer.num_words > 0,
+            "text": self.latent_semantic is not None,
+            "audio": self.feature_extractor.feature is not None,
+        }
+        return tuple(column for column, here in made.items() if here)
 
     def utterance(self, row: dict) -> dict:
-        """Feature columns of one utterance: `input_ids` (list of int) and `audio` ((D,) float32), None where missing.
+        """Feature columns of one utterance: `input_ids` (list of int), `text` and `audio` ((D,) float32), None where missing.
 
         Words are `text` or `transcript`. Sound is `audio`, a path or (waveform (N,), rate in Hz), a path being cut at
         `start` and `end` (s); or `audio_path` of a prepared row, cut likewise unless the file is no longer than the
@@ -151,6 +200,9 @@ class EmotionProcessor(ProcessorMixin):
         if "input_ids" in self.columns:
             text = _text(row)
             columns["input_ids"] = None if text is None else self.tokenizer.encode_words(text)
+        if "text" in self.columns:
+            text = _text(row)
+            columns["text"] = None if text is None else self.latent_semantic.transform(text)
         if "audio" in self.columns:
             sound = _sound(row)
             columns["audio"] = None if sound is None else self.feature_extractor(*sound)
@@ -171,7 +223,7 @@ class EmotionProcessor(ProcessorMixin):
             dialogues = [dialogues]
         batch = EmotionCollator(num_parties)([self._rows(dialogue) for dialogue in dialogues])
         if not any(column in batch for column in self.columns):
-            wanted = " or ".join({"input_ids": "text", "audio": "audio"}[column] for column in self.columns)
+            wanted = " or ".join(dict.fromkeys(column.replace("input_ids", "text") for column in self.columns))
             raise FeatureError("dialogues", f"an utterance with {wanted or 'a feature'}", "none")
         return BatchFeature(batch)
 

@@ -9,5 +9,5 @@ from mm_emotion.schema import MODALITIES
 
 
 def concatenate(vectors: Mapping[str, Tensor]) -> Tensor:
-    """One vector per utterance from one per modality, in `schema.MODALITIES` order: (B, U, D) each -> (B, U, sum of D)."""
+    """One vector (B, U, sum of D) from one per modality (B, U, D), in `schema.MODALITIES` order."""
     return torch.cat([vectors[modality] for modality in MODALITIES if modality in vectors], dim=-1)

@@ -11,10 +11,11 @@ from mm_emotion.errors import ConfigError
 from mm_emotion.schema import MODALITIES
 
 # Keys that transformers itself writes into, or passes along with, a configuration besides its declared fields.
-_HUB_KEYS = frozenset(
-    "model_type num_labels torch_dtype name_or_path _name_or_path _commit_hash auto_map custom_pipelines "
-    "output_attentions attn_implementation _attn_implementation experts_implementation".split()
-)
+_HUB_KEYS = {
+    *("model_type", "num_labels", "torch_dtype", "name_or_path", "_name_or_path", "_commit_hash"),
+    *("auto_map", "custom_pipelines", "output_attentions"),
+    *("attn_implementation", "_attn_implementation", "experts_implementation"),
+}
 
 
 def _fits(value: object, hint: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Fast paths behind plain functions, one module per op; its `_reference` twin of the same signature is its definition."""
+"""Fast paths behind plain functions, one module per op; its `_reference` twin is its definition."""
 
 from mm_emotion.ops._library import kernel_devices, use_reference_ops
 

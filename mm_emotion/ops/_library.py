@@ -14,7 +14,7 @@ _reference: ContextVar[bool] = ContextVar("mm_emotion_reference_ops", default=Fa
 
 @contextmanager
 def use_reference_ops() -> Iterator[None]:
-    """Run every op by its reference definition inside the block; `MM_EMOTION_OPS=reference` does so for a whole process."""
+    """Run every op by its definition inside the block; `MM_EMOTION_OPS=reference` does so for a process."""
     token = _reference.set(True)
     try:
         yield

@@ -27,7 +27,8 @@ from mm_emotion.ops.masking import masked_softmax, reading_order
 class ScanState(NamedTuple):
     """Where a stream of utterances stands, without gradient; only for one direction (R = 1).
 
-    history (B, V, G) padded on the right, history_lengths (B,) int64, party_states (1, B, Q, P), emotion_state (1, B, E).
+    history (B, V, G), padded on the right, history_lengths (B,) int64, party_states (1, B, Q, P),
+    emotion_state (1, B, E).
     """
 
     history: Tensor
@@ -64,8 +65,8 @@ def dialogue_rnn_scan(
     inputs: (R, B, U, 3G+3P[+3P]), W u + b_ih of the global, the party and, if there is one, the listener GRU.
     queries: (R, B, U, G), what the global states are multiplied with for their score.
     speakers: (B, U) int64 in [0, num_parties). lengths: (B,) int64.
-    weights: of each direction in turn W_gq (3G, P), W_gh, b_gh; W_pc (3P, G), W_pq, b_ph; W_eq (3E, P), b_ei, W_eh, b_eh;
-        and with a listener W_ls (3P, P), W_lh, b_lh. Rows are in the gate order of torch.nn.GRUCell.
+    weights: of each direction in turn W_gq (3G, P), W_gh, b_gh; W_pc (3P, G), W_pq, b_ph; W_eq (3E, P), b_ei, W_eh,
+        b_eh; and with a listener W_ls (3P, P), W_lh, b_lh. Rows are in the gate order of torch.nn.GRUCell.
     keep_mask: (R, B, U, G+P+E[+Q*P]) bool, True where dropout keeps a new state, with probability `keep`.
     concat: of each direction in turn W (A, G) and v (A,), for the score v.tanh(W g + query); queries are then
         (R, B, U, A). This kind has no fast path.

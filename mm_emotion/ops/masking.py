@@ -11,7 +11,7 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 def reading_order(lengths: Tensor, size: int, backward: bool) -> Tensor:
-    """Position that is read at each step, (B, size) int64; `backward` reverses the first `lengths` (B,), not the padding.
+    """Position read at each step, (B, size) int64; `backward` reverses the first `lengths` (B,), not the padding.
 
     The map is its own inverse, so it also carries results back to their positions.
     """

@@ -41,8 +41,8 @@ def out_of_fold(
 ) -> np.ndarray:
     """Vectors (N, D) of training rows, each from a network that was trained without the row's dialogue.
 
-    `encode_without(k, held_out)` trains the k-th network on the other dialogues and returns the vectors of the rows whose
-    dialogue is held out, in row order.
+    `encode_without(k, held_out)` trains the k-th network on the other dialogues and returns the vectors of the rows of
+    the dialogues held out, in row order.
     """
     ids = np.asarray(dialogue_ids, dtype=object)
     vectors: np.ndarray | None = None

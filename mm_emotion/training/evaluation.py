@@ -18,13 +18,18 @@ from mm_emotion import metrics
 from mm_emotion.atomic import replace_file
 from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.data.corpus import DialogueDataset
+from mm_emotion.data.splits import Split
 from mm_emotion.errors import CorpusError
 from mm_emotion.schema import IGNORE_INDEX
+from mm_emotion.training.recipe import Recipe
 
 RESULT_COLUMNS = (
     "recipe", "corpus", "labels", "split", "fold", "seed", "selected_on", "causal", "parameters",
     "metric", "value", "n", "commit", "versions",
 )  # fmt: skip
+LEGACY = "test (legacy, leaks)"
+"""`selected_on` of what chose its epoch on the test part."""
+
 INTERVAL_METRICS = ("accuracy", "weighted_f1", "unweighted_accuracy")
 
 
@@ -155,6 +160,46 @@ def intervals(prediction: Prediction, seed: int = 0) -> dict[str, tuple[float, f
     }
 
 
+@dataclass(frozen=True)
+class RunFacts:
+    """What every result row of one run says beside its metric."""
+
+    split: Split
+    seed: int
+    selected_on: str
+    causal: bool
+    parameters: int
+
+
+def part_results(
+    recipe: Recipe, facts: RunFacts, prediction: Prediction, part: str, scenarios: Sequence[str] | None = None
+) -> list[dict[str, object]]:
+    """Result rows of one part, in RESULT_COLUMNS: all metrics, intervals, and the test part's scenarios apart."""
+    stamp = {
+        "recipe": recipe.name,
+        "corpus": recipe.corpus.name,
+        "labels": recipe.corpus.labels,
+        "split": facts.split.name,
+        "fold": part,
+        "seed": facts.seed,
+        "selected_on": LEGACY if facts.selected_on == "test" or facts.split.legacy else facts.selected_on,
+        "causal": str(facts.causal).lower(),
+        "parameters": facts.parameters,
+    }
+    values = scores(prediction, recipe.is_regression)
+    if recipe.is_regression:
+        return result_rows(stamp, values, len(prediction.labels))
+    for name, (low, high) in intervals(prediction).items():
+        values |= {f"{name}_low": low, f"{name}_high": high}
+    rows = result_rows(stamp, values, len(prediction.labels))
+    if part == "test" and scenarios is not None:
+        names = np.asarray(scenarios, dtype=object)
+        for scenario in sorted(set(scenarios)):
+            some = subset(prediction, names == scenario)
+            rows += result_rows({**stamp, "fold": f"{part}/{scenario}"}, scores(some, False), len(some.labels))
+    return rows
+
+
 def subset(prediction: Prediction, keep: np.ndarray) -> Prediction:
     """The rows where `keep` (N,) is True."""
     return Prediction(
@@ -195,7 +240,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
 
 @cache
 def commit() -> str:
-    """Short commit of the source tree that runs, marked when it has local changes; `release` for an installed package."""
+    """Short commit of the source tree that runs, marked when it has changes; `release` for an installed package."""
     folder = Path(__file__).resolve().parent.parent.parent
     if not (folder / ".git").exists():
         return "release"

@@ -63,9 +63,9 @@ def train(
 ) -> Progress:
     """Train `model` in place; keep each selection set's best epoch in `folder/best_<name>.safetensors`.
 
-    The first selection set also drives early stopping. A run that finds its own state in `folder` goes on from there and
-    ends with the same weights, bit for bit on a CPU, as one that was never interrupted. `identity` is what must agree
-    between the two beside settings, seed and shapes: the data.
+    The first selection set also drives early stopping. A run that finds its own state in `folder` goes on from there
+    and ends with the same weights, bit for bit on a CPU, as one that was never interrupted. `identity` is what must
+    agree between the two beside settings, seed and shapes: the data.
     Raises TrainingError when the loss is not finite, CheckpointError when the state is damaged or of another run.
     """
     run = _Run(model, training, seed, folder, accelerator, identity)
@@ -134,7 +134,7 @@ class _Run:
         torch.manual_seed(seed + 1_000_003 * accelerator.process_index)
 
     def step(self, batch: dict[str, torch.Tensor], due: bool) -> bool:
-        """One optimiser step on this process's share of a batch; whether the first process says that a state is `due`."""
+        """One optimiser step on this process's share of a batch; whether the first process says that a state is due."""
         self.prepared.train()
         labels = batch.pop("labels")
         logits = self.prepared(**batch).logits
@@ -142,7 +142,7 @@ class _Run:
         asked = float(due and self.accelerator.is_main_process)
         total, save_now = reduce(torch.stack([denominator.detach(), denominator.new_tensor(asked)]), "sum")
         total = total.clamp_min(torch.finfo(total.dtype).tiny)
-        # DDP averages gradients over processes, hence the factor: what remains is sum of numerators / sum of normalisers.
+        # DDP averages gradients over processes, hence the factor: summed numerators / summed normalisers remain.
         self.accelerator.backward(numerator * (self.accelerator.num_processes / total))
         if self.training.gradient_clip is not None:
             self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.training.gradient_clip)

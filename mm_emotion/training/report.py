@@ -18,7 +18,16 @@ from mm_emotion.figures import confusion_figure
 from mm_emotion.pipeline import load_system
 from mm_emotion.schema import IGNORE_INDEX
 from mm_emotion.training.encoding import add_vectors
-from mm_emotion.training.evaluation import Prediction, intervals, predict, read_results, scores
+from mm_emotion.training.evaluation import (
+    Prediction,
+    RunFacts,
+    intervals,
+    part_results,
+    predict,
+    read_results,
+    scores,
+    write_results,
+)
 from mm_emotion.training.recipe import Recipe, list_recipes, load_recipe
 from mm_emotion.training.reproduction import add_features, collator_of
 
@@ -30,8 +39,9 @@ class Evaluation:
     folder: Path
     recipe: Recipe
     prediction: Prediction
-    parameters: int
-    causal: bool
+    part: str
+    facts: RunFacts
+    scenarios: list[str] | None
     notes: list[str]
 
 
@@ -68,11 +78,15 @@ def evaluate_folder(folder: Path, corpus: Dataset, part: str = "test") -> Evalua
     dataset = DialogueDataset(rows, unit=recipe.training.unit, columns=list(model.input_shapes()))
     prediction = predict(model, dataset, collator_of(model))
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Evaluation(Path(folder), recipe, prediction, parameters, model.config.is_causal, notes)
+    saved = read_results(Path(folder) / "results.csv")
+    seed = int(saved[0]["seed"]) if saved else recipe.protocol.seeds[0]
+    facts = RunFacts(split, seed, recipe.protocol.select_on, model.config.is_causal, parameters)
+    scenarios = list(rows["scenario"]) if "scenario" in rows.column_names else None
+    return Evaluation(Path(folder), recipe, prediction, part, facts, scenarios, notes)
 
 
 def write_report(evaluation: Evaluation, out: Path, against: Evaluation | None = None) -> str:
-    """Write `report.md` and, for classes, `confusion_matrix.png` under `out`; returns the report's text.
+    """Write `report.md`, `results.csv` and, for classes, `confusion_matrix.png` under `out`; returns the report's text.
 
     `against` is another system on the same rows: the report then says by how much they differ, with a paired bootstrap
     interval over dialogues.
@@ -89,6 +103,10 @@ def write_report(evaluation: Evaluation, out: Path, against: Evaluation | None =
         counts = metrics.confusion_matrix(classes, labels, num_classes=len(recipe.label_names))
         confusion_figure(counts, recipe.label_names, out / "confusion_matrix.png", recipe.name)
         lines += ["", "![Confusion matrix](confusion_matrix.png)"]
+    for one in (evaluation, against):
+        if one is not None:
+            found = part_results(one.recipe, one.facts, one.prediction, one.part, one.scenarios)
+            write_results(out / "results.csv", found)
     text = "\n".join(lines) + "\n"
     with replace_file(out / "report.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -103,8 +121,8 @@ def _facts(evaluation: Evaluation) -> list[str]:
         f"corpus {recipe.corpus.name}, labels {recipe.corpus.labels}, split {recipe.corpus.split}, "
         f"{len(evaluation.prediction.labels)} utterances of {dialogues} dialogues",
         f"epoch chosen on the {selected}",
-        f"{evaluation.parameters:,} parameters, "
-        + ("causal" if evaluation.causal else "not causal: reads later utterances"),
+        f"{evaluation.facts.parameters:,} parameters, "
+        + ("causal" if evaluation.facts.causal else "not causal: reads later utterances"),
         *evaluation.notes,
     ]
     return [f"- {fact}" for fact in facts]
@@ -156,8 +174,7 @@ def _valid(prediction: Prediction) -> tuple[np.ndarray, np.ndarray]:
 def render_results(rows: Sequence[Mapping[str, str]], recipes: Mapping[str, Recipe]) -> str:
     """Markdown of a results file: for each recipe the published figure beside ours, mean and deviation over seeds.
 
-    `rows` are those of `evaluation.read_results`. Values are percentages but for regressions; a cell without a run stays
-    empty.
+    `rows` are those of `evaluation.read_results`. A cell without a run stays empty.
     """
     grouped: dict[tuple[str, str], dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     facts: dict[tuple[str, str], Mapping[str, str]] = {}
@@ -196,10 +213,11 @@ def write_leaderboard(results: Path) -> str:
     rows = read_results(results)
     recipes = {name: load_recipe(name) for name in {row["recipe"] for row in rows} & known}
     text = (
-        "# Results\n\nRendered from `results.csv`; every row comes from a run. Percentages, mean ± standard deviation over "
-        "seeds;\nthe interval is a bootstrap over test dialogues, averaged over seeds. Rows marked *legacy (leaks)* chose "
-        "the epoch on the\ntest set, as the papers' code does; compare them with the published figures, and the others "
-        "with nothing that did so.\n\n" + render_results(rows, recipes)
+        "# Results\n\n"
+        "Rendered from `results.csv`; every row comes from a run. Percentages, mean ± standard deviation over seeds;\n"
+        "the interval is a bootstrap over test dialogues, averaged over seeds. Rows marked *legacy (leaks)* chose the\n"
+        "epoch on the test set, as much published code does: they are what published figures compare with.\n\n"
+        + render_results(rows, recipes)
     )
     with replace_file(Path(results).with_name("RESULTS.md")) as temporary:
         temporary.write_text(text, encoding="utf-8")

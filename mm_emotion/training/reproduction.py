@@ -30,11 +30,9 @@ from mm_emotion.schema import IGNORE_INDEX, MODALITIES, SPLITS
 from mm_emotion.training.encoding import add_vectors, out_of_fold
 from mm_emotion.training.evaluation import (
     Prediction,
-    intervals,
+    RunFacts,
+    part_results,
     predict,
-    result_rows,
-    scores,
-    subset,
     versions,
     write_results,
 )
@@ -42,12 +40,11 @@ from mm_emotion.training.loop import load_best, train
 from mm_emotion.training.recipe import Encoder, Recipe, load_recipe, save_recipe
 
 FEATURE_COLUMNS = ("input_ids", *MODALITIES)
-LEGACY = "test (legacy, leaks)"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one seed leaves: result rows, the chosen epoch's predictions per part, and the folder of the saved system."""
+    """What one seed leaves: result rows, the chosen epoch's predictions per part, the folder of the saved system."""
 
     rows: list[dict[str, object]]
     predictions: dict[str, Prediction]
@@ -265,47 +262,24 @@ def _evaluate(
     results: list[dict[str, object]] = []
     predictions: dict[str, Prediction] = {}
     for part in SPLITS[1:]:
-        part_rows = job.part(rows, part)
-        predictions[part] = _predict_part(model, recipe, part_rows, job)
-        results += _part_results(recipe, model, predictions[part], part_rows, part, job, chosen)
+        predictions[part], found = _evaluate_part(recipe, model, rows, job, part, chosen)
+        results += found
     if recipe.protocol.record_test_selection and chosen != "test":
         load_best(model, folder, "test")
-        part_rows = job.part(rows, "test")
-        legacy = _predict_part(model, recipe, part_rows, job)
-        results += _part_results(recipe, model, legacy, part_rows, "test", job, "test")
+        results += _evaluate_part(recipe, model, rows, job, "test", "test")[1]
         load_best(model, folder, chosen)
     return results, predictions
 
 
-def _predict_part(model: torch.nn.Module, recipe: Recipe, rows: Dataset, job: _Job) -> Prediction:
-    return predict(model, _dataset(model, recipe, rows), collator_of(model), accelerator=job.accelerator)
-
-
-def _part_results(
-    recipe: Recipe, model, prediction: Prediction, rows: Dataset, part: str, job: _Job, selected_on: str
-) -> list[dict[str, object]]:
-    stamp = {
-        "recipe": recipe.name,
-        "corpus": recipe.corpus.name,
-        "labels": recipe.corpus.labels,
-        "split": job.split.name,
-        "fold": part,
-        "seed": job.seed,
-        "selected_on": LEGACY if selected_on == "test" or job.split.legacy else selected_on,
-        "causal": str(model.config.is_causal).lower(),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-    }
-    values: dict[str, float] = scores(prediction, recipe.is_regression)
-    if not recipe.is_regression:
-        for name, (low, high) in intervals(prediction).items():
-            values |= {f"{name}_low": low, f"{name}_high": high}
-    results = result_rows(stamp, values, len(prediction.labels))
-    if "scenario" in rows.column_names and part == "test" and not recipe.is_regression:
-        scenarios = np.asarray(rows["scenario"], dtype=object)
-        for scenario in sorted(set(scenarios)):
-            some = subset(prediction, scenarios == scenario)
-            results += result_rows({**stamp, "fold": f"{part}/{scenario}"}, scores(some, False), len(some.labels))
-    return results
+def _evaluate_part(
+    recipe: Recipe, model: torch.nn.Module, rows: Dataset, job: _Job, part: str, selected_on: str
+) -> tuple[Prediction, list[dict[str, object]]]:
+    part_rows = job.part(rows, part)
+    prediction = predict(model, _dataset(model, recipe, part_rows), collator_of(model), accelerator=job.accelerator)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    facts = RunFacts(job.split, job.seed, selected_on, model.config.is_causal, parameters)
+    scenarios = part_rows["scenario"] if "scenario" in part_rows.column_names else None
+    return prediction, part_results(recipe, facts, prediction, part, scenarios)
 
 
 def _compose(model: torch.nn.Module, encoders: Mapping[str, torch.nn.Module]) -> torch.nn.Module:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mm_emotion.errors import FeatureError
+from mm_emotion.errors import CheckpointError, FeatureError
 from mm_emotion.features.latent_semantic import LatentSemantic, character_terms, word_terms
 
 WORDS = [
@@ -57,26 +57,32 @@ def test_vectors_equal_scikit_learns(fitted):
         np.testing.assert_allclose(np.abs(projection.components.T), np.abs(theirs), atol=1e-4)
     words = text_features.TfidfVectorizer(analyzer=word_terms, min_df=2, sublinear_tf=True).fit(transcripts)
     expected = words.transform(["the rain rain at the door"]) @ fitted.words.components
-    np.testing.assert_allclose(fitted.transform("the rain rain at the door")[:5], expected[0], atol=1e-6)
+    vector = fitted.transform("the rain rain at the door") * fitted.scale + fitted.mean
+    np.testing.assert_allclose(vector[:5], expected[0], atol=1e-6)
 
 
-def test_vectors_come_back_from_their_tensors(fitted):
-    again = LatentSemantic.restore(fitted.tensors(), fitted.terms())
+def test_vectors_come_back_from_their_file(fitted, tmp_path):
+    path = fitted.save(tmp_path)
+    again = LatentSemantic.load(path)
     for text in make_transcripts(5):
         assert np.array_equal(again.transform(text), fitted.transform(text))
     assert again.size == 9
-    terms = fitted.terms()
-    terms["words"] = terms["words"][1:]
-    with pytest.raises(FeatureError, match="latent semantic words"):
-        LatentSemantic.restore(fitted.tensors(), terms)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match="intact latent semantic tables"):
+        LatentSemantic.load(path)
 
 
-def test_a_transcript_without_known_terms_is_zero(fitted):
+def test_vectors_are_standardised_on_what_was_fitted(fitted):
+    vectors = np.stack([fitted.transform(text) for text in make_transcripts()])
+    np.testing.assert_allclose(vectors.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(vectors.std(axis=0), 1, atol=1e-4)
+
+
+def test_a_transcript_without_known_terms_is_that_of_an_empty_one(fitted):
     vector = fitted.transform("")
     assert vector.shape == (9,)
     assert vector.dtype == np.float32
-    assert not vector.any()
-    assert not fitted.transform("zzzz 1234").any()
+    assert np.array_equal(vector, fitted.transform("zzzz 1234"))
 
 
 def test_too_many_dimensions_are_refused():

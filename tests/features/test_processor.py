@@ -13,7 +13,8 @@ from mm_emotion.features.processor import EmotionFeatureExtractor, EmotionProces
 
 WIDTH = len(FUNCTIONAL_NAMES)
 BOTH = {"input_ids": {}, "audio": {}}
-SUBSETS = [{"input_ids": {}}, {"audio": {}}, BOTH]
+SEMANTIC = {"word_dimensions": 2, "character_dimensions": 2, "word_minimum": 1, "character_minimum": 1}
+SUBSETS = [{"input_ids": {}}, {"text": SEMANTIC}, {"audio": {}}, BOTH, {"text": SEMANTIC, "audio": {}}]
 
 
 def sound(seed: int, seconds: float = 0.3) -> np.ndarray:
@@ -209,8 +210,15 @@ def test_another_version_or_width_of_the_feature_is_refused(tmp_path, processor)
     path.write_text(json.dumps(saved))
     with pytest.raises(CheckpointError, match="version of functionals"):
         AutoProcessor.from_pretrained(tmp_path)
-    with pytest.raises(FeatureError, match="mean"):
-        EmotionFeatureExtractor("functionals", mean=[0.0], scale=[1.0])
+    ones = [1.0] * WIDTH
+    for options, message in (
+        ({"mean": [0.0], "scale": [1.0]}, "mean"),
+        ({"mean": [*ones[1:], float("nan")], "scale": ones}, "mean"),
+        ({"mean": ones, "scale": [*ones[1:], 0.0]}, "scale"),
+        ({"means": ones}, "means"),
+    ):
+        with pytest.raises(FeatureError, match=message):
+            EmotionFeatureExtractor("functionals", **options)
 
 
 def test_the_extractor_alone_is_saved_and_loaded(tmp_path):

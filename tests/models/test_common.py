@@ -1,5 +1,6 @@
 """Every family of MODELS, in small, against what the batch contract promises."""
 
+import copy
 import dataclasses
 import json
 
@@ -69,7 +70,7 @@ def make_batch(model, lengths=LENGTHS, parties=2, steps=6, seed=1):
     for key, axes in model.input_shapes().items():
         shape = (*lead, *(steps if size is None else size for size in axes))
         if key == "input_ids":
-            batch[key] = torch.randint(0, 20, shape, generator=generator)
+            batch[key] = torch.randint(1, 20, shape, generator=generator).masked_fill(~mask[..., None], 19)
         else:
             batch[key] = torch.randn(shape, generator=generator)
         if axes[0] is None:
@@ -84,10 +85,6 @@ def make_batch(model, lengths=LENGTHS, parties=2, steps=6, seed=1):
         labels = torch.randint(0, model.config.num_labels, lead, generator=generator)
         batch["labels"] = labels.masked_fill(~mask, IGNORE_INDEX)
     return batch
-
-
-def floats(batch):
-    return [key for key in batch if key in MODALITIES]
 
 
 def pad(tensor, axis, amount, value):
@@ -115,7 +112,9 @@ def test_extra_padding_changes_no_real_logit_and_not_the_loss(config_class, opti
     before = model(**batch)
     padded = {}
     for key, value in batch.items():
-        fill = {"labels": IGNORE_INDEX if value.dtype == torch.int64 else float("nan")}.get(key, 0 if value.dtype in (torch.bool, torch.int64) else 9.0)
+        fill = 9.0 if value.is_floating_point() else 0
+        if key == "labels":
+            fill = float("nan") if value.is_floating_point() else IGNORE_INDEX
         padded[key] = pad(value, 1, 2, fill)
     ragged = [key for key, axes in model.input_shapes().items() if axes[0] is None]
     for key in ragged + [f"{'text' if key == 'input_ids' else key}_mask" for key in ragged]:
@@ -194,14 +193,18 @@ def test_configuration_survives_json(config_class, options):
 def test_padding_carries_no_gradient(config_class, options):
     model = build(config_class, options)
     batch = make_batch(model)
-    features = [batch[key].requires_grad_() for key in floats(batch)]
-    if not features:
-        pytest.skip("reads word indices alone")
+    real = batch["utterance_mask"]
+    features = [batch[key].requires_grad_() for key in batch if key in MODALITIES]
+    if "input_ids" in batch:
+        batch["input_ids"][real] = batch["input_ids"][real].clamp(max=18)  # word 19 stands on padding alone
     output = model(**batch)
     (output.loss + output.hidden_states.square().sum() + output.logits.sum()).backward()
     for values in features:
-        assert not values.grad[~batch["utterance_mask"]].any()
-        assert values.grad[batch["utterance_mask"]].any()
+        assert not values.grad[~real].any()
+        assert values.grad[real].any()
+    for table in (module for module in model.modules() if isinstance(module, torch.nn.Embedding)):
+        assert not table.weight.grad[[0, 19]].any()
+        assert table.weight.grad.any()
 
 
 @every_family
@@ -261,7 +264,9 @@ def test_reference_and_fast_ops_agree(config_class, options):
 def test_nothing_to_learn_from_is_a_loss_of_zero(config_class, options):
     model = build(config_class, options)
     batch = make_batch(model)
-    batch["labels"] = torch.full_like(batch["labels"], IGNORE_INDEX if batch["labels"].dtype == torch.int64 else torch.nan)
+    batch["labels"] = torch.full_like(
+        batch["labels"], IGNORE_INDEX if batch["labels"].dtype == torch.int64 else torch.nan
+    )
     loss = model(**batch).loss
     loss.backward()
     assert loss.item() == 0
@@ -269,15 +274,18 @@ def test_nothing_to_learn_from_is_a_loss_of_zero(config_class, options):
 
 
 @every_family
-def test_bfloat16_forward_is_finite_and_close(config_class, options):
+def test_bfloat16_is_finite_and_close(config_class, options):
     model = build(config_class, options)
     batch = make_batch(model)
     expected = model(**batch).logits
     with torch.autocast("cpu", torch.bfloat16):
         mixed = model(**batch)
-    lowered = model.to(torch.bfloat16)(**batch)
-    for output in (mixed, lowered):
+    lowered = copy.deepcopy(model).to(torch.bfloat16)
+    for model, output in ((model, mixed), (lowered, lowered(**batch))):
+        output.loss.backward()
         assert output.loss.isfinite()
+        assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+        model.zero_grad()
         torch.testing.assert_close(output.logits.float(), expected, atol=0.1, rtol=0.1)
 
 
@@ -289,7 +297,8 @@ def test_attentions_come_on_request(config_class, options):
     for weights in model(**batch, output_attentions=True).attentions or ():
         sums = weights.detach().sum(-1)
         assert torch.allclose(sums.round(), sums, atol=1e-5)
-        assert not weights[..., ~batch["utterance_mask"], :].any() if weights.ndim == 4 else True
+        over_padding = weights.masked_fill(batch["utterance_mask"][:, None], 0)
+        assert not over_padding.any()
 
 
 @pytest.mark.slow

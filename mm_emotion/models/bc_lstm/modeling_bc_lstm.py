@@ -1,8 +1,8 @@
 """bc-LSTM: bidirectional contextual LSTM over utterance features, blind to who speaks (Poria et al., 2017).
 
-    h_1 .. h_U = two-layer BiLSTM(u_1 .. u_U)
-    h_t <- sum_i softmax_i(tanh((W h_t + b).h_i)) h_i     only with attention; it sees the whole dialogue
-    hidden_t = relu(dense(h_t)), logits_t = classifier(dropout(hidden_t))
+h_1 .. h_U = two-layer BiLSTM(u_1 .. u_U)
+h_t <- sum_i softmax_i(tanh((W h_t + b).h_i)) h_i     only with attention; it sees the whole dialogue
+hidden_t = relu(dense(h_t)), logits_t = classifier(dropout(hidden_t))
 """
 
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedMo
 
 
 class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
-    """Utterance vectors (B, U, D) of one or more modalities, side by side; attentions: ((B, U, U),) if there are any."""
+    """Utterance vectors (B, U, D) of one or more modalities, side by side; attentions: (B, U, U) if there are any."""
 
     config_class = BCLSTMConfig
 

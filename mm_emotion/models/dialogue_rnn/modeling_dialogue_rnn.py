@@ -35,7 +35,9 @@ class DialogueRNNCell(nn.Module):
     def reader(self) -> tuple[Tensor, Tensor]:
         """What the GRUs that read the utterance make of it, weight (3G+3P[+3P], D) and bias."""
         readers = [gru for gru in (self.global_gru, self.party_gru, self.listener_gru) if gru is not None]
-        return torch.cat([gru.weight_ih[:, : self.width] for gru in readers]), torch.cat([gru.bias_ih for gru in readers])
+        return torch.cat([gru.weight_ih[:, : self.width] for gru in readers]), torch.cat(
+            [gru.bias_ih for gru in readers]
+        )
 
     def queries(self, x: Tensor) -> Tensor:
         """(B, U, D) -> (B, U, G), or (B, U, A) for concat attention."""
@@ -62,7 +64,7 @@ class DialogueRNNCell(nn.Module):
 class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
     """Utterance vectors (B, U, D) of one or more modalities, side by side, and who speaks (B, U, P), for any P.
 
-    attentions: context attention (R, B, U, U) of the R directions and, with `use_attention`, matching attention (B, U, U).
+    attentions: context attention (R, B, U, U) of R directions and, with `use_attention`, matching attention (B, U, U).
     """
 
     config_class = DialogueRNNConfig

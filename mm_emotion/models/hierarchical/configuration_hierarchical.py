@@ -58,7 +58,9 @@ class HierarchicalConfig(EmotionConfig):
         given: dict[str, int] = {}
         for stream, child in zip(self.streams, children, strict=True):
             if stream not in MODALITIES:
-                raise ConfigError("streams", f"modalities of {MODALITIES}", repr(stream), nearest(stream, list(MODALITIES)))
+                raise ConfigError(
+                    "streams", f"modalities of {MODALITIES}", repr(stream), nearest(stream, list(MODALITIES))
+                )
             given[stream] = given.get(stream, 0) + child.representation_size
         for stream, width in given.items():
             if dialogue.modality_dims.get(stream) != width:
@@ -79,7 +81,9 @@ def child_config(field: str, child: dict[str, Any]) -> EmotionConfig:
     """
     kind = child.get("model_type")
     if kind not in CONFIG_MAPPING:
-        raise ConfigError(f"{field}.model_type", "a known model type", repr(kind), nearest(str(kind), list(CONFIG_MAPPING)))
+        raise ConfigError(
+            f"{field}.model_type", "a known model type", repr(kind), nearest(str(kind), list(CONFIG_MAPPING))
+        )
     config = AutoConfig.for_model(**child)
     if not isinstance(config, EmotionConfig):
         raise ConfigError(f"{field}.model_type", "an emotion model of this package", repr(kind))

@@ -20,7 +20,7 @@ from mm_emotion.schema import MODALITIES, TIME_MASKS
 
 
 class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
-    """Takes what its encoders take, and vectors (B, U, D) for the modalities of the dialogue model without an encoder."""
+    """Takes what its encoders take, and vectors (B, U, D) for modalities that the dialogue model reads directly."""
 
     config_class = HierarchicalConfig
 
@@ -60,8 +60,9 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
         return model
 
     def train(self, mode: bool = True) -> "HierarchicalForEmotionRecognition":
-        """As in torch; frozen encoders stay in evaluation mode. Loading a checkpoint passes here and freezes them anew."""
+        """As in torch; frozen encoders stay in evaluation mode."""
         super().train(mode)
+        # Loading a checkpoint makes every parameter trainable again, but ends by choosing the mode.
         if self.config.freeze_encoders:
             self.encoders.eval().requires_grad_(False)
         return self

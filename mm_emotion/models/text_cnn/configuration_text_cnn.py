@@ -9,8 +9,8 @@ from mm_emotion.models.configuration_emotion import EmotionConfig
 class TextCNNConfig(EmotionConfig):
     """Word indices -> embedding -> parallel convolutions -> pooling -> `hidden_size` scores -> labels.
 
-    `pooling` is the maximum over all steps (`global`, ragged lengths), or windows of `pool_size` over the branches joined
-    in time (`after_concat`) or over each branch (`per_branch`); the last two read exactly `max_length` steps.
+    `pooling` takes the maximum over all steps (`global`, ragged lengths), or over windows of `pool_size` in the branches
+    joined in time (`after_concat`) or in each (`per_branch`); the last two read exactly `max_length` steps.
     `word_dropout` drops whole words in training.
     """
 
@@ -50,5 +50,7 @@ class TextCNNConfig(EmotionConfig):
             return self.num_filters * len(self.filter_widths)
         shrinks = self.conv_padding == "valid"
         steps = [max(self.max_length - (width - 1 if shrinks else 0), 0) for width in self.filter_widths]
-        pooled = sum(steps) // self.pool_size if self.pooling == "after_concat" else sum(n // self.pool_size for n in steps)
+        pooled = (
+            sum(steps) // self.pool_size if self.pooling == "after_concat" else sum(n // self.pool_size for n in steps)
+        )
         return self.num_filters * pooled

@@ -1,9 +1,9 @@
 """Text CNN for one utterance (Kim, 2014, as used by Poria et al., 2017, for utterance features).
 
-    x_1 .. x_n = embedding of the words
-    c_w = relu(convolution of width w over x), for each width w
-    scores = relu(dense(pooling of all c_w)), the utterance features that a dialogue model reads
-    logits = classifier(scores)
+x_1 .. x_n = embedding of the words
+c_w = relu(convolution of width w over x), for each width w
+scores = relu(dense(pooling of all c_w)), the utterance features that a dialogue model reads
+logits = classifier(scores)
 """
 
 import torch

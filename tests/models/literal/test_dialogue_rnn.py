@@ -174,6 +174,23 @@ def test_g6_one_dialogue_of_one_utterance_keeps_its_axes(name):
     assert_parity(model, batch, lambda weights, dialogue: transcribe(model.config, weights, batch, dialogue))
 
 
+@pytest.mark.parametrize("name", ["dialogue_rnn_l", "bi_dialogue_rnn_att"])
+def test_g6_single_precision_without_gradient_on_fused_features(name):
+    """Text, audio and visual features side by side, in this order whatever the order of the map."""
+    widths = {"visual": 1, "text": 3, "audio": 2}
+    model = build(**SYSTEMS[name], modality_dims=widths)
+    batch = ragged_batch([3, 1], 2, 6, 4)
+    weights = leaves(model)
+    expected = [transcribe(model.config, weights, batch, dialogue) for dialogue in range(2)]
+    parts = dict(zip(("text", "audio", "visual"), batch["text"].float().split([3, 2, 1], -1), strict=True))
+    with torch.no_grad():
+        logits = model.float()(**{**inputs(batch), **parts}).logits
+    for dialogue, length in enumerate((3, 1)):
+        torch.testing.assert_close(
+            logits[dialogue, :length].double(), expected[dialogue][:length], rtol=1e-4, atol=1e-5
+        )
+
+
 def test_g7_no_generator_but_torch_is_read():
     """The released scripts seed numpy alone, which draws nothing here: torch's seed decides the weights and masks."""
 
