@@ -235,9 +235,11 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from mm_emotion.pipeline import quiet_loading
     from mm_emotion.training.report import evaluate_folder, recipe_of, write_report
     from mm_emotion.training.reproduction import open_corpus_of
 
+    quiet_loading()
     corpus = open_corpus_of(recipe_of(options.model), options.data)
     evaluation = evaluate_folder(options.model, corpus, options.part)
     against = evaluate_folder(options.against, corpus, options.part) if options.against else None
@@ -245,17 +247,20 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _encode(options: argparse.Namespace) -> None:
+    from mm_emotion.pipeline import quiet_loading
     from mm_emotion.training.report import encode_folder, recipe_of
     from mm_emotion.training.reproduction import open_corpus_of
 
+    quiet_loading()
     corpus = open_corpus_of(recipe_of(options.model), options.data)
     encode_folder(options.model, corpus, options.column, options.out)
     print(f"wrote {options.out}")
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from mm_emotion.pipeline import load_system, predict_dialogue
+    from mm_emotion.pipeline import load_system, predict_dialogue, quiet_loading
 
+    quiet_loading()
     model, processor = load_system(options.model)
     if options.text is not None or options.audio is not None:
         given = {"text": options.text, "audio": options.audio and str(options.audio), "speaker": "speaker"}
@@ -283,7 +288,8 @@ def _dialogue(options: argparse.Namespace, model_folder: Path) -> tuple[list[dic
         raise CorpusError("--dialogue", "a dialogue of the corpus", repr(options.dialogue))
     names = corpus.features["label"].names if "label" in corpus.column_names else None
     labels = [names[row["label"]] if names and row["label"] is not None else None for row in rows]
-    return list(rows), labels
+    keys = ("utterance_id", "speaker", "transcript", "audio_path", "start", "end")
+    return list(rows.select_columns(keys)), labels
 
 
 def _print_table(utterances: list[dict], labels: list[str | None], emotions: list) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModel, AutoProcessor
+from transformers.utils import logging
 
 from mm_emotion.errors import CheckpointError
 from mm_emotion.features.processor import EmotionProcessor
@@ -33,6 +34,11 @@ def load_system(folder_or_id: str | Path) -> tuple[torch.nn.Module, EmotionProce
     elif folder.is_absolute() or str(folder_or_id).count("/") != 1:
         raise CheckpointError("model", "a folder or a Hub id owner/name", repr(str(folder_or_id)))
     return AutoModel.from_pretrained(folder_or_id).eval(), AutoProcessor.from_pretrained(folder_or_id)
+
+
+def quiet_loading() -> None:
+    """Turn off the loading bars of transformers: small checkpoints load in an instant."""
+    logging.disable_progress_bar()
 
 
 @torch.inference_mode()

@@ -18,11 +18,11 @@ TINY = [
 
 @pytest.fixture(scope="session")
 def miniature(tmp_path_factory):
-    """A generated release folder of ten short dialogues."""
+    """A generated release folder of short dialogues."""
     from mm_emotion.data.miniature import write_miniature
 
     return write_miniature(
-        tmp_path_factory.mktemp("miniature") / "raw", dialogues=15, utterances=(4, 6), video=False, mocap=False
+        tmp_path_factory.mktemp("miniature") / "raw", dialogues=25, utterances=(3, 5), video=False, mocap=False
     )
 
 

@@ -3,6 +3,7 @@
 Nothing of it is recorded or taken from a corpus; `miniature_dialogue` makes the dialogues, this module writes them.
 """
 
+import argparse
 import os
 import wave
 from collections.abc import Sequence
@@ -212,3 +213,12 @@ def _faces(dialogue: list[Utterance]) -> np.ndarray:
         half = images[:, :, party * _WIDTH // 2 : (party + 1) * _WIDTH // 2]
         half[mouth] = 20
     return images.astype(np.uint8)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m mm_emotion.data.miniature", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a new or empty folder, or an earlier miniature")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dialogues", type=int, default=120)
+    options = parser.parse_args()
+    print(f"wrote {write_miniature(options.folder, options.seed, options.dialogues)}")

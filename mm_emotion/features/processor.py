@@ -189,7 +189,7 @@ class EmotionProcessor(ProcessorMixin):
         return tuple(column for column, here in made.items() if here)
 
     def utterance(self, row: dict) -> dict:
-        """Feature columns of one utterance: `input_ids` (list of int), `text` and `audio` ((D,) float32), None where missing.
+        """Feature columns of one utterance: `input_ids` (ints), `text` and `audio` ((D,) float32), None where missing.
 
         Words are `text` or `transcript`. Sound is `audio`, a path or (waveform (N,), rate in Hz), a path being cut at
         `start` and `end` (s); or `audio_path` of a prepared row, cut likewise unless the file is no longer than the

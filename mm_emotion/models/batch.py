@@ -1,7 +1,7 @@
 """The inputs of one forward pass: their names, their checks, and modality dropout."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +54,29 @@ def drop_modalities(present: Tensor, used: list[int], probability: float) -> Ten
     kept = present.clone()
     kept[..., used] = here & ((draw >= probability) | last)
     return kept
+
+
+def fill_missing(batch: EmotionBatch, shapes: Mapping[str, tuple[int | None, ...]], dtype: torch.dtype) -> EmotionBatch:
+    """The batch with zeros for keys left out, whose modality then counts as missing; one key at least must be there.
+
+    Raises:
+        BatchError: `modality_mask` marks a modality as present whose key is left out.
+    """
+    given = [key for key in shapes if getattr(batch, key) is not None]
+    if not given or len(given) == len(shapes) or getattr(batch, given[0]).ndim < 2:
+        return batch
+    first = getattr(batch, given[0])
+    lead, device = first.shape[:2], first.device  # (B, U)
+    _check_mask(batch, "modality_mask", (*lead, len(MODALITIES)))
+    present = torch.tensor([modality in map(modality_of, given) for modality in MODALITIES], device=device)
+    filled = {"modality_mask": present.expand(*lead, -1) if batch.modality_mask is None else batch.modality_mask}
+    for key in shapes.keys() - set(given):
+        column = MODALITIES.index(modality_of(key))
+        if device.type == "cpu" and filled["modality_mask"][..., column].any() and not present[column]:
+            raise BatchError(key, "a tensor, as modality_mask says", "None")
+        kind = torch.int64 if key == "input_ids" else dtype
+        filled[key] = torch.zeros(*lead, *(size or 1 for size in shapes[key]), dtype=kind, device=device)
+    return replace(batch, **filled)
 
 
 def check_batch(

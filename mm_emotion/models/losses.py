@@ -45,5 +45,5 @@ def _concordance(output: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor,
     centred = torch.where(valid, output - means[0], 0), torch.where(valid, target - means[1], 0)  # (B, U, K)
     covariance = (centred[0] * centred[1]).sum((0, 1)) / divisor
     spread = (centred[0].square() + centred[1].square()).sum((0, 1)) / divisor + (means[0] - means[1]).square()
-    concordance = 2 * covariance / spread.clamp(min=torch.finfo(output.dtype).tiny)
+    concordance = 2 * covariance / spread.clamp(min=torch.finfo(output.dtype).eps)
     return ((1 - concordance) * count).sum(), count.sum()

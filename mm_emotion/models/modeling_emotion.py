@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from mm_emotion.errors import CheckpointError
-from mm_emotion.models.batch import EmotionBatch, check_batch, drop_modalities, modality_of
+from mm_emotion.models.batch import EmotionBatch, check_batch, drop_modalities, fill_missing, modality_of
 from mm_emotion.models.configuration_emotion import EmotionConfig
 from mm_emotion.models.losses import loss_terms
 from mm_emotion.schema import MODALITIES, TIME_MASKS
@@ -75,8 +75,8 @@ class EmotionPreTrainedModel(PreTrainedModel):
         """Logits and hidden states of a batch, and its loss when there are labels.
 
         Each tensor is a key of the batch contract in `schema.py`; a model ignores the keys it has no use for. Left out,
-        `utterance_mask` means that all utterances are real, `modality_mask` that all modalities are present, and a time
-        mask that every step counts.
+        `utterance_mask` means that all utterances are real, `modality_mask` that all given modalities are present, and
+        a time mask that every step counts. Of several modalities some may be left out: they count as missing.
 
         Raises:
             BatchError: a needed key is missing, or has the wrong shape or dtype; it names the key.
@@ -101,6 +101,7 @@ class EmotionPreTrainedModel(PreTrainedModel):
     def gather(self, batch: EmotionBatch) -> EmotionBatch:
         """The batch checked and completed: features in the model's dtype, zeros on padding and missing modalities."""
         shapes = self.input_shapes()
+        batch = fill_missing(batch, shapes, self.dtype)
         lead = check_batch(batch, shapes, self.config, self.needs_speakers)
         utterance_mask = batch.utterance_mask
         if utterance_mask is None:

@@ -2,8 +2,8 @@
 
 What makes it fast: a step touches only the dialogues still running, and of their parties the one that speaks; the
 emotion GRU, which nothing reads back, runs after the rest; the local derivatives of every gate are formed for all steps
-at once, so that a step of the backward pass is one product per GRU and its matrix products; and the weight gradients are
-one product per matrix at the very end instead of one per step.
+at once, so that a step of the backward pass is one product per GRU and its matrix products; and the weight gradients
+are one product per matrix at the very end instead of one per step.
 """
 
 from typing import NamedTuple
@@ -160,7 +160,7 @@ def _forward(walk, x, queries, kept, weights, start, save):
 
 
 def _start(plan, x, weights, start):
-    """Zeros, or where the stream stands: states (B, 1+V+T, G), parties (B, Q+1, P), emotions (B+N, E), usable (B, V)."""
+    """Zeros, or a stream's state: states (B, 1+V+T, G), parties (B, Q+1, P), emotions (B+N, E), usable (B, V)."""
     history, known, party_states, emotion_state = start
     count, past = len(plan.dialogues), 0 if history is None else history.shape[1]
     # Column 0 is the state before the first step; then come the given history and the new states.

@@ -54,7 +54,9 @@ class Walk:
 
     def __init__(self, plan: Plan, backward: bool, lengths: Tensor, speakers: Tensor):
         self.plan = plan
-        self.order = reading_order(lengths[plan.dialogues], plan.steps, backward)[:, : len(plan.sizes)]  # (B, T)
+        ends, steps = lengths[plan.dialogues], torch.arange(len(plan.sizes), device=lengths.device)
+        self.order = reading_order(ends, plan.steps, backward)[:, : len(plan.sizes)]  # (B, T)
+        self.padding = steps >= ends[:, None]  # (B, T)
         self.places = plan.dialogues[:, None] * plan.steps + self.order  # (B, T) into the flat (B * U)
         self.rows = self.places[plan.row_of, plan.step_of]  # (N,)
         party = speakers.flatten()[self.rows]
@@ -66,16 +68,16 @@ class Walk:
     def pack(self, values: Tensor) -> Tensor:
         """(B, U, D) -> (N, D), 0 on padding."""
         packed = values.flatten(0, 1).index_select(0, self.rows)
-        return packed if self.plan.real is None else packed.mul_(self.plan.real)
+        return packed if self.plan.real is None else packed.masked_fill_(~self.plan.real, 0)
 
     def spread(self, values: Tensor) -> Tensor:
-        """(B, U, D) -> (B, T, D) in the order of walking."""
-        return values.flatten(0, 1)[self.places]
+        """(B, U, D) -> (B, T, D) in the order of walking, 0 on padding."""
+        return values.flatten(0, 1)[self.places].masked_fill_(self.padding[..., None], 0)
 
     def unpack(self, packed: Tensor, out: Tensor) -> Tensor:
         """Write (N, D) into the zeros of `out` (B, U, D), and return it."""
         if self.plan.real is not None:
-            packed = packed * self.plan.real
+            packed = packed.masked_fill(~self.plan.real, 0)
         out.view(-1, out.shape[-1]).index_copy_(0, self.rows, packed)
         return out
 

@@ -91,6 +91,8 @@ def train(
                 run.save(progress)
                 saved_at = time.monotonic()
         _end_epoch(run, progress, selection_sets, training, collator)
+        curves = {f"{description}/{name}": value for name, value in progress.history[-1].items() if name != "epoch"}
+        accelerator.log(curves, step=progress.epoch)
         bar.set_postfix({"epoch": progress.epoch, **_shown(progress)}, refresh=False)
         if save_now or progress.epoch == training.epochs or _stopped(progress, training):
             run.save(progress)

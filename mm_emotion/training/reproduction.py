@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from datasets import Dataset
+from datasets import Dataset, Features, List, Value
 from transformers import AutoConfig, AutoModel
 
 from mm_emotion.atomic import replace_folder
@@ -113,12 +113,15 @@ def open_corpus_of(recipe: Recipe, path: Path | None = None) -> Dataset:
 
 def make_accelerator(recipe: Recipe, tracker: str | None = None, logging_folder: Path | None = None) -> Accelerator:
     """The Accelerator a recipe asks for; on a machine without an accelerator it runs on the CPU."""
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=recipe.training.mixed_precision,
         cpu=not torch.cuda.is_available(),
         log_with=tracker,
         project_dir=logging_folder,
     )
+    if tracker is not None:
+        accelerator.init_trackers("mm_emotion")
+    return accelerator
 
 
 def build_model(recipe: Recipe, class_weights: Sequence[float] | None = None) -> torch.nn.Module:
@@ -161,7 +164,9 @@ def add_features(rows: Dataset, processor: EmotionProcessor) -> Dataset:
     """`rows` with the feature columns that the processor makes, cached by the rows' and the processor's content."""
     text = json.dumps([rows._fingerprint, processor.to_json_string()])
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return rows.map(processor.utterance, desc="features", new_fingerprint=fingerprint)
+    kinds = {name: List(Value("int32" if name == "input_ids" else "float32")) for name in processor.columns}
+    features = Features({**rows.features, **kinds})
+    return rows.map(processor.utterance, features=features, desc="features", new_fingerprint=fingerprint)
 
 
 def _stage_features(recipe: Recipe) -> list[tuple[str, dict]]:

@@ -16,7 +16,7 @@ from mm_emotion.schema import BATCH_KEYS, IGNORE_INDEX, MODALITIES
 LENGTHS = [4, 1, 3]
 TEXT_CNN = {"vocab_size": 20, "embedding_size": 6, "num_filters": 4, "filter_widths": [2, 3], "hidden_size": 5}
 BC_LSTM = {"modality_dims": {"audio": 3, "text": 4}, "recurrent_size": 5, "hidden_size": 12}
-SIZES = {"global_size": 5, "party_size": 4, "emotion_size": 3, "hidden_size": 6, "attention_size": 3}
+SIZES = {"global_size": 5, "party_size": 4, "emotion_size": 3, "hidden_size": 12, "attention_size": 3}
 DIALOGUE_RNN = {"modality_dims": {"visual": 2, "text": 4}, **SIZES}
 REGRESSION = {"context_attention": "simple", "activation": "tanh", "problem_type": "regression"}
 ENCODER = {"model_type": "text_cnn", **TEXT_CNN}
@@ -281,11 +281,10 @@ def test_bfloat16_is_finite_and_close(config_class, options):
     with torch.autocast("cpu", torch.bfloat16):
         mixed = model(**batch)
     lowered = copy.deepcopy(model).to(torch.bfloat16)
-    for model, output in ((model, mixed), (lowered, lowered(**batch))):
+    for run, output in ((model, mixed), (lowered, lowered(**batch))):
         output.loss.backward()
         assert output.loss.isfinite()
-        assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
-        model.zero_grad()
+        assert all(parameter.grad.isfinite().all() for parameter in run.parameters())
         torch.testing.assert_close(output.logits.float(), expected, atol=0.1, rtol=0.1)
 
 

@@ -27,8 +27,9 @@ class HierarchicalConfig(EmotionConfig):
     freeze_encoders: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
-        if not self.encoders or not self.dialogue:
-            raise ConfigError("encoders, dialogue", "the configurations of the parts", "none")
+        for field in ("encoders", "dialogue"):
+            if not getattr(self, field):
+                raise ConfigError(field, "the configuration of a part", "none")
         if self.streams is None or len(self.streams) != len(self.encoders):
             raise ConfigError("streams", f"{len(self.encoders)} modalities, one for each encoder", self.streams)
         children = [child_config(f"encoders[{i}]", child) for i, child in enumerate(self.encoders)]

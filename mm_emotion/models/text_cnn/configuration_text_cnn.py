@@ -9,8 +9,8 @@ from mm_emotion.models.configuration_emotion import EmotionConfig
 class TextCNNConfig(EmotionConfig):
     """Word indices -> embedding -> parallel convolutions -> pooling -> `hidden_size` scores -> labels.
 
-    `pooling` takes the maximum over all steps (`global`, ragged lengths), or over windows of `pool_size` in the branches
-    joined in time (`after_concat`) or in each (`per_branch`); the last two read exactly `max_length` steps.
+    `pooling` takes the maximum over all steps (`global`, ragged lengths), or over windows of `pool_size`, in the
+    branches joined in time (`after_concat`) or in each (`per_branch`); the last two read exactly `max_length` steps.
     `word_dropout` drops whole words in training.
     """
 

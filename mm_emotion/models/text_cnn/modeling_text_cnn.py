@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mm_emotion.errors import BatchError
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 from mm_emotion.models.text_cnn.configuration_text_cnn import TextCNNConfig
 
@@ -36,6 +37,8 @@ class TextCNNForEmotionRecognition(EmotionPreTrainedModel):
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
         config = self.config
         ids = batch.input_ids.flatten(0, 1)  # (B*U, T)
+        if ids.device.type == "cpu" and (ids < 0).logical_or(ids >= config.vocab_size).any():
+            raise BatchError("input_ids", f"word indices below {config.vocab_size}", f"{ids.min()} .. {ids.max()}")
         mask = torch.ones_like(ids, dtype=torch.bool) if batch.text_mask is None else batch.text_mask.flatten(0, 1)
         if config.pooling == "global" and config.conv_padding == "valid":
             missing = max(max(config.filter_widths) - ids.shape[1], 0)  # a short utterance still fills one window
