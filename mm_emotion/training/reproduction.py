@@ -181,6 +181,8 @@ def _stage_one(encoder: Encoder, rows: Dataset, job: _Job) -> tuple[torch.nn.Mod
     vectors = _encode(model, recipe, rows, job)
     if encoder.training_features == "in_fold":
         return model, vectors
+    if job.split.unit != "dialogue":
+        raise RecipeError("encoders.training_features", "in_fold where the split cuts dialogues", "out_of_fold")
     is_train = np.isin(np.asarray(rows["dialogue_id"], dtype=object), job.split.train)
     train_rows = rows.select(np.flatnonzero(is_train))
 

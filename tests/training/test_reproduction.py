@@ -1,0 +1,221 @@
+"""One seed from corpus to saved system: stages, protocol, out-of-fold encoding, and the errors on the way."""
+
+import json
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from transformers import AutoModel, AutoProcessor
+
+from mm_emotion.data.collator import EmotionCollator
+from mm_emotion.data.corpus import DialogueDataset
+from mm_emotion.data.splits import resolve_split
+from mm_emotion.errors import EmotionError, FeatureError, RecipeError
+from mm_emotion.training import reproduction
+from mm_emotion.training.evaluation import predict
+from mm_emotion.training.recipe import load_recipe, parse_recipe
+from mm_emotion.training.reproduction import add_features, run_seed
+
+CORPUS = "corpus: {name: iemocap, labels: six_way, split: session5_test}\n"
+TRAINING = "{epochs: 2, batch_size: 8, learning_rate: 1e-2, patience: 5, unit: %s}\n"
+STAGE_ONE = f"""{CORPUS}
+features: {{input_ids: {{}}}}
+model: {{model_type: text_cnn, vocab_size: 20, embedding_size: 6, num_filters: 3, filter_widths: [1, 2], hidden_size: 5}}
+training: {TRAINING % "utterance"}
+"""
+STAGE_TWO = f"""{CORPUS}
+encoders: {{text: {{recipe: STAGE_ONE}}}}
+model: {{model_type: bc_lstm, modality_dims: {{text: 5}}, recurrent_size: 4, hidden_size: 4}}
+training: {TRAINING % "dialogue"}
+protocol: {{record_test_selection: true, seeds: [0]}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "stage_one.yaml"
+    path.write_text(STAGE_ONE)
+    return parse_recipe(STAGE_TWO.replace("STAGE_ONE", str(path)), "two_stage")
+
+
+@pytest.fixture(scope="module")
+def words(request) -> Dataset:
+    """The corpus without its ready-made text vectors."""
+    return request.getfixturevalue("corpus").remove_columns("text")
+
+
+@pytest.fixture(scope="module")
+def split(words):
+    return resolve_split(words, "session5_test", validation_dialogues=3)
+
+
+def run(recipe, words, split, tmp_path, **options):
+    return run_seed(recipe, words, split, seed=0, out=tmp_path / "runs", progress_bar=False, **options)
+
+
+def test_a_two_stage_system_is_one_checkpoint_with_the_same_predictions(recipe, words, split, tmp_path):
+    outcome = run(recipe, words, split, tmp_path)
+    model = AutoModel.from_pretrained(outcome.model_folder)
+    processor = AutoProcessor.from_pretrained(outcome.model_folder)
+    assert model.config.model_type == "hierarchical"
+    rows = add_features(words.filter(lambda row: row["session"] == 5), processor)
+    dataset = DialogueDataset(rows, unit="dialogue", columns=["input_ids"])
+    again = predict(model, dataset, EmotionCollator(2))
+    np.testing.assert_allclose(again.logits, outcome.predictions["test"].logits, atol=1e-5)
+
+
+def test_results_say_what_chose_the_epoch_and_mark_the_leak(recipe, words, split, tmp_path):
+    rows = run(recipe, words, split, tmp_path).rows
+    assert {row["selected_on"] for row in rows if row["fold"] == "validation"} == {"validation"}
+    assert {row["selected_on"] for row in rows if row["fold"] == "test"} == {"validation", "test (legacy, leaks)"}
+    assert {row["n"] for row in rows if row["fold"] == "test"} == {len([s for s in words["session"] if s == 5])}
+    scenarios = {row["fold"]: row["n"] for row in rows if row["fold"].startswith("test/")}
+    assert sum(scenarios.values()) == next(row["n"] for row in rows if row["fold"] == "test")
+
+
+def test_the_strict_protocol_never_hands_over_the_test_part(recipe, words, split, tmp_path, monkeypatch):
+    handed = []
+
+    def watched(model, train_set, selection_sets, *arguments, **options):
+        handed.append((train_set, dict(selection_sets)))
+        return train(model, train_set, selection_sets, *arguments, **options)
+
+    train = reproduction.train
+    monkeypatch.setattr(reproduction, "train", watched)
+    strict = parse_recipe(
+        STAGE_TWO.replace("record_test_selection: true, ", "").replace("STAGE_ONE", str(tmp_path / "stage_one.yaml")),
+        "strict",
+    )
+    run(strict, words, split, tmp_path)
+    assert len(handed) == 2
+    test_dialogues = set(split.test)
+    for train_set, selection_sets in handed:
+        assert set(selection_sets) == {"validation"}
+        assert not test_dialogues & set(train_set.dialogue_ids)
+        assert not test_dialogues & set(selection_sets["validation"].dialogue_ids)
+        assert set(selection_sets["validation"].dialogue_ids) == set(split.validation)
+
+
+def test_out_of_fold_vectors_differ_on_train_rows_alone(recipe, words, split, tmp_path):
+    captured = {}
+    add = reproduction.add_vectors
+
+    def keep(name):
+        def add_and_keep(rows, column, vectors):
+            captured[name] = vectors.copy()
+            return add(rows, column, vectors)
+
+        return add_and_keep
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproduction, "add_vectors", keep("in_fold"))
+        run(recipe, words, split, tmp_path)
+        patch.setattr(reproduction, "add_vectors", keep("out_of_fold"))
+        path = recipe.encoders["text"].recipe
+        text = STAGE_TWO.replace("STAGE_ONE", f"{path}, training_features: out_of_fold, folds: 3")
+        run(parse_recipe(text, "out_of_fold"), words, split, tmp_path)
+    is_train = np.isin(np.asarray(words["dialogue_id"], dtype=object), split.train)
+    same = np.isclose(captured["in_fold"], captured["out_of_fold"]).all(axis=1)
+    assert same[~is_train].all()
+    assert not same[is_train].all()
+
+
+def test_a_second_start_takes_finished_stages_as_they_are(recipe, words, split, tmp_path, monkeypatch):
+    first = run(recipe, words, split, tmp_path)
+    monkeypatch.setattr(reproduction.EmotionCollator, "__call__", count := Counter(EmotionCollator.__call__))
+    second = run(recipe, words, split, tmp_path)
+    assert np.array_equal(first.predictions["test"].logits, second.predictions["test"].logits)
+    assert count.with_labels == 0 or count.with_labels == count.calls, "no training step ran"
+
+
+class Counter:
+    """Counts the batches made, to see that nothing was trained."""
+
+    def __init__(self, call):
+        self.call, self.calls, self.with_labels = call, 0, 0
+
+    def __get__(self, instance, owner):
+        return lambda dialogues: self.count(instance, dialogues)
+
+    def count(self, instance, dialogues):
+        batch = self.call(instance, dialogues)
+        self.calls += 1
+        self.with_labels += "labels" in batch
+        return batch
+
+
+def test_class_weights_balance_the_training_part(words, split, tmp_path):
+    recipe = parse_recipe(STAGE_ONE, "weighted", ["training.class_weights=inverse_frequency", "training.epochs=1"])
+    outcome = run(recipe, words, split, tmp_path)
+    weights = json.loads((outcome.model_folder / "config.json").read_text())["class_weights"]
+    labels = np.array([row["label"] for row in words if row["dialogue_id"] in split.train])
+    counts = np.bincount(labels, minlength=6)
+    np.testing.assert_allclose(np.array(weights) * counts, len(labels) / 6)
+
+
+def test_a_modality_without_a_column_is_named(words, split, tmp_path):
+    recipe = parse_recipe(STAGE_TWO, "x", ["encoders={}", "model.modality_dims={audio: 3}"])
+    with pytest.raises(FeatureError, match="column 'audio'"):
+        run(recipe, words, split, tmp_path)
+
+
+def test_a_wrong_width_is_named_before_training(corpus, tmp_path):
+    split = resolve_split(corpus, "session5_test", validation_dialogues=3)
+    recipe = parse_recipe(STAGE_TWO, "x", ["encoders={}", "model.modality_dims={text: 7}"])
+    with pytest.raises(EmotionError, match=r"text: expected a feature width of 7, got 8"):
+        run(recipe, corpus, split, tmp_path)
+
+
+def test_a_vocabulary_that_does_not_fit_is_named(words, split, tmp_path):
+    recipe = parse_recipe(STAGE_ONE, "x", ["model.vocab_size=4"])
+    with pytest.raises(EmotionError, match="input_ids: expected word indices below 4"):
+        run(recipe, words, split, tmp_path)
+
+
+def test_stages_that_want_a_feature_made_differently_are_refused(recipe, words, split, tmp_path):
+    text = STAGE_TWO.replace("STAGE_ONE", recipe.encoders["text"].recipe) + "features: {input_ids: {max_words: 3}}\n"
+    with pytest.raises(RecipeError, match=r"features\.input_ids"):
+        run(parse_recipe(text, "x"), words, split, tmp_path)
+
+
+def test_out_of_fold_needs_whole_dialogues(recipe, words, tmp_path):
+    split = resolve_split(words, "validation_utterances_20")
+    text = STAGE_TWO.replace("STAGE_ONE", f"{recipe.encoders['text'].recipe}, training_features: out_of_fold")
+    with pytest.raises(RecipeError, match="in_fold"):
+        run(parse_recipe(text, "x"), words, split, tmp_path)
+
+
+def test_two_seeds_differ_and_one_seed_repeats(words, split, tmp_path):
+    recipe = parse_recipe(STAGE_ONE, "seeds", ["training.epochs=1"])
+    logits = [
+        run_seed(recipe, words, split, seed=seed, out=tmp_path / name, progress_bar=False).predictions["test"].logits
+        for seed, name in ((0, "a"), (0, "b"), (1, "a"))
+    ]
+    assert np.array_equal(logits[0], logits[1])
+    assert not np.allclose(logits[0], logits[2])
+
+
+def test_regression_recipes_train_on_one_affect_dimension(corpus, tmp_path):
+    values = np.random.default_rng(0).uniform(-1, 1, len(corpus)).astype("float32")
+    rows = corpus.remove_columns("label").add_column("affect", [[value] for value in values.tolist()])
+    recipe = parse_recipe(
+        """
+corpus: {name: iemocap, labels: valence, split: session5_test}
+model: {model_type: dialogue_rnn, num_labels: 1, modality_dims: {text: 8}, global_size: 4, party_size: 4,
+        emotion_size: 4, hidden_size: 4, context_attention: simple, activation: tanh}
+training: {epochs: 2, batch_size: 8, learning_rate: 1e-2}
+""",
+        "regression",
+    )
+    split = resolve_split(rows, "session5_test", validation_dialogues=3)
+    outcome = run(recipe, rows, split, tmp_path)
+    found = {row["metric"] for row in outcome.rows}
+    assert found == {"mean_absolute_error", "pearson", "concordance_correlation"}
+    assert AutoModel.from_pretrained(outcome.model_folder).config.problem_type == "regression"
+
+
+def test_the_recipes_of_the_field_share_their_split_through_both_stages():
+    for name in ("dialogue_rnn/iemocap_bidialogue_rnn_att_text", "bc_lstm/iemocap_bc_lstm_text"):
+        recipe = load_recipe(name)
+        assert load_recipe(recipe.encoders["text"].recipe).corpus == recipe.corpus
+        assert recipe.protocol.select_on == "validation"
