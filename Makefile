@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo check format test clean
@@ -22,8 +23,8 @@ demo: install
 	rm -rf $(DEMO)
 	$(BIN)/python -m mm_emotion.data.miniature $(DEMO)/raw
 	$(BIN)/mm-emotion prepare iemocap --data-dir $(DEMO)/raw --out $(DEMO)/corpus --config six_way
-	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no train.py demo/miniature_context_free --data $(DEMO)/corpus --out $(DEMO)/runs
-	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no train.py demo/miniature_dialogue --data $(DEMO)/corpus --out $(DEMO)/runs
+	$(LAUNCH) train.py demo/miniature_context_free --data $(DEMO)/corpus --out $(DEMO)/runs
+	$(LAUNCH) train.py demo/miniature_dialogue --data $(DEMO)/corpus --out $(DEMO)/runs
 	cp -r $(DEMO)/runs/demo/miniature_dialogue/seed0/model $(DEMO)/model
 	$(BIN)/mm-emotion evaluate $(DEMO)/model --data $(DEMO)/corpus --against $(DEMO)/runs/demo/miniature_context_free/seed0/model --out $(DEMO)
 	$(BIN)/mm-emotion predict --model $(DEMO)/model --data $(DEMO)/corpus --part test

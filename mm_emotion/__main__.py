@@ -209,8 +209,9 @@ def _print_outcome(recipe, seed: int, outcome) -> None:
     for row in outcome.rows:
         if row["fold"] == "test" and not row["metric"].endswith(("_low", "_high")):
             published = recipe.published.get(row["metric"])
-            beside = f", published {published}" if published is not None else ""
-            print(f"{recipe.name} seed {seed}: {row['metric']} {row['value']:.4f} (on {row['selected_on']}{beside})")
+            beside = f"; published {published}" if published is not None else ""
+            chosen = f"epoch chosen on {row['selected_on']}{beside}"
+            print(f"{recipe.name} seed {seed}: test {row['metric']} {row['value']:.4f} ({chosen})")
     for note in outcome.notes:
         print(f"note: {note}")
     print(f"saved {outcome.model_folder}")

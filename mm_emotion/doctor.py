@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from mm_emotion.ops import kernel_devices
+from mm_emotion.ops import build_info, kernel_devices
 
 REQUIRED = (
     "mm_emotion",
@@ -47,6 +47,8 @@ def diagnose() -> tuple[list[str], bool]:
     lines.append(
         "ops: " + (f"native kernels for {', '.join(kernels)}" if kernels else "PyTorch reference (no native extension)")
     )
+    if info := build_info():
+        lines.append(f"native build: compiler {info['compiler']}, {', '.join(info['instruction_sets'])}")
     lines.append(f"C++ compiler {shutil.which('c++') or 'not found (only needed to build native ops)'}")
     lines += _data()
     return lines, healthy

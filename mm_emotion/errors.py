@@ -49,3 +49,13 @@ class MissingExtraError(ImportError):
 
     def __init__(self, library: str, extra: str):
         super().__init__(f"this needs {library}: pip install 'mm_emotion[{extra}]'")
+
+
+class BrokenExtensionError(ImportError):
+    """The native extension is there but cannot be loaded; the message says how to repair or to bypass it."""
+
+    def __init__(self, library: object, reason: object):
+        super().__init__(
+            f"{library} cannot be loaded ({reason}); rebuild it with `pip install --no-build-isolation --no-deps .`, "
+            "delete it, or set MM_EMOTION_OPS=reference to do without"
+        )

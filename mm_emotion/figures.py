@@ -33,4 +33,4 @@ def confusion_figure(counts: np.ndarray, names: Sequence[str], path: Path, title
     axes.set(xlabel="predicted", ylabel="labelled", title=title)
     figure.colorbar(image, ax=axes, label="share of the labelled class", fraction=0.046)
     with replace_file(path) as temporary:
-        figure.savefig(temporary, dpi=130, format="png")
+        figure.savefig(temporary, dpi=130, format="png", bbox_inches="tight")

@@ -58,7 +58,8 @@ class EmotionConfig(PreTrainedConfig):
     """What all families share: input widths, sizes, dropout and the task; unknown keys and wrong types are refused.
 
     `modality_dims` maps a modality to its feature width and is always read in `schema.MODALITIES` order. `loss` left
-    empty follows `problem_type` (`cross_entropy` or `mse`). `class_weights` holds one weight per label.
+    empty follows `problem_type` (`cross_entropy` or `mse`). `class_weights` holds one weight per label. `input_dropout`
+    acts on the values of utterance vectors, `modality_dropout` on whole modalities.
 
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; it names the field.
@@ -68,6 +69,7 @@ class EmotionConfig(PreTrainedConfig):
     hidden_size: int = 100
     num_parties: int = 2
     dropout: float = 0.0
+    input_dropout: float = 0.0
     modality_dropout: float = 0.0
     loss: Literal["cross_entropy", "mse", "mae", "ccc"] | None = None
     class_weights: list[float] | None = None
@@ -105,6 +107,7 @@ class EmotionConfig(PreTrainedConfig):
         self.require_at_least("hidden_size", self.hidden_size, 1)
         self.require_at_least("num_parties", self.num_parties, 1)
         self.require_probability("dropout", self.dropout)
+        self.require_probability("input_dropout", self.input_dropout)
         self.require_probability("modality_dropout", self.modality_dropout)
         classification = self.problem_type == "single_label_classification"
         if classification != (self.loss == "cross_entropy"):

@@ -1,32 +1,81 @@
 """Which implementation runs: the reference in plain PyTorch, the fast path, or a kernel of the native extension.
 
 Tensors choose: a kernel serves the devices it was built for, everything else takes the fast path in PyTorch. The native
-extension, once there is one, registers its kernels here and nowhere else.
+extension is one file beside this package, built by setup.py. Where it is missing everything runs in PyTorch; where it
+is there but cannot be loaded, importing the package fails and says what to do.
 """
 
+import importlib
+import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from pathlib import Path
+from typing import NoReturn
 
-_reference: ContextVar[bool] = ContextVar("mm_emotion_reference_ops", default=False)
+import torch
+
+from mm_emotion.errors import BrokenExtensionError
+
+LIBRARY = Path(__file__).parent.parent / "_ops.abi3.so"
+
+# A plain global: torch.compile can neither read a ContextVar nor see it change.
+_reference = False
 
 
 @contextmanager
 def use_reference_ops() -> Iterator[None]:
-    """Run every op by its definition inside the block; `MM_EMOTION_OPS=reference` does so for a process."""
-    token = _reference.set(True)
+    """Run every op, in every thread, by its definition inside the block; `MM_EMOTION_OPS=reference` does so always."""
+    global _reference
+    before, _reference = _reference, True
     try:
         yield
     finally:
-        _reference.reset(token)
+        _reference = before
 
 
 def reference_ops_wanted() -> bool:
     """Whether ops are to run by their reference definition."""
-    return _reference.get() or os.environ.get("MM_EMOTION_OPS") == "reference"
+    return _reference or os.environ.get("MM_EMOTION_OPS") == "reference"
+
+
+def load(library: Path) -> frozenset[str]:
+    """Load the extension and return the device types it has kernels for; none if the file is not there.
+
+    Raises:
+        BrokenExtensionError: the file is there but is no library that this torch can load.
+    """
+    if not library.exists() or os.environ.get("MM_EMOTION_OPS") == "reference":
+        return frozenset()
+    try:
+        torch.ops.load_library(library)
+    except OSError as error:
+        raise BrokenExtensionError(library, error) from error
+    return frozenset({"cpu"})
+
+
+_devices = load(LIBRARY)
 
 
 def kernel_devices() -> set[str]:
-    """Device types with kernels of the native extension; none are built yet."""
-    return set()
+    """Device types with kernels of the native extension."""
+    return set(_devices)
+
+
+def has_kernel(tensor: torch.Tensor) -> bool:
+    """Whether ops on `tensor` run in the native extension."""
+    return tensor.device.type in _devices and not reference_ops_wanted()
+
+
+def build_info() -> dict[str, object]:
+    """Compiler, C++ standard, instruction sets and CUDA architectures of the native build; empty without one."""
+    if importlib.util.find_spec("mm_emotion._C") is None:
+        return {}
+    return dict(importlib.import_module("mm_emotion._C").build_info())
+
+
+def no_second_derivative(*_: object) -> NoReturn:
+    """The backward of every backward kernel."""
+    raise NotImplementedError(
+        "native ops have no second derivative: compute it inside `with mm_emotion.ops.use_reference_ops():`"
+    )

@@ -1,6 +1,7 @@
 import pytest
 
-from mm_emotion.ops._library import kernel_devices, reference_ops_wanted, use_reference_ops
+from mm_emotion.errors import BrokenExtensionError
+from mm_emotion.ops._library import build_info, kernel_devices, load, reference_ops_wanted, use_reference_ops
 
 
 def test_the_block_ends_where_it_ends(monkeypatch):
@@ -19,3 +20,22 @@ def test_the_environment_speaks_for_the_process(monkeypatch):
 
 def test_kernel_devices_are_device_types():
     assert kernel_devices() <= {"cpu", "cuda"}
+
+
+def test_no_extension_means_no_kernels(tmp_path):
+    assert load(tmp_path / "_ops.abi3.so") == frozenset()
+
+
+def test_a_broken_extension_says_what_to_do(tmp_path, monkeypatch):
+    broken = tmp_path / "_ops.abi3.so"
+    broken.write_bytes(b"not a library")
+    monkeypatch.delenv("MM_EMOTION_OPS", raising=False)
+    with pytest.raises(BrokenExtensionError, match=r"_ops\.abi3\.so cannot be loaded .* rebuild it with `pip install"):
+        load(broken)
+    monkeypatch.setenv("MM_EMOTION_OPS", "reference")
+    assert load(broken) == frozenset()
+
+
+def test_build_info_names_the_compiler_where_there_is_a_build():
+    info = build_info()
+    assert info == {} or (info["compiler"] and info["instruction_sets"][-1] == "baseline")

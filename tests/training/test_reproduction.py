@@ -20,7 +20,8 @@ CORPUS = "corpus: {name: iemocap, labels: six_way, split: session5_test}\n"
 TRAINING = "{epochs: 2, batch_size: 8, learning_rate: 1e-2, patience: 5, unit: %s}\n"
 STAGE_ONE = f"""{CORPUS}
 features: {{input_ids: {{}}}}
-model: {{model_type: text_cnn, vocab_size: 20, embedding_size: 6, num_filters: 3, filter_widths: [1, 2], hidden_size: 5}}
+model:
+  {{model_type: text_cnn, vocab_size: 20, embedding_size: 6, num_filters: 3, filter_widths: [1, 2], hidden_size: 5}}
 training: {TRAINING % "utterance"}
 """
 STAGE_TWO = f"""{CORPUS}

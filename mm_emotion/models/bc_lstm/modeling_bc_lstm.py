@@ -35,6 +35,7 @@ class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
         x = concatenate({name: getattr(batch, name) for name in self.config.modalities})  # (B, U, D)
+        x = F.dropout(x, self.config.input_dropout, self.training)
         states, attentions = self._read(x, batch.lengths), ()  # (B, U, 2R)
         if self.matching_attention is not None:
             states, weights = self.matching_attention(states, states, batch.utterance_mask)

@@ -83,6 +83,7 @@ class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
         config = self.config
         x = concatenate({name: getattr(batch, name) for name in config.modalities})  # (B, U, D)
+        x = F.dropout(x, config.input_dropout, self.training)
         cells = [self.forward_cell] if self.backward_cell is None else [self.forward_cell, self.backward_cell]
         weight, bias = (torch.cat(parts) for parts in zip(*(cell.reader() for cell in cells), strict=True))
         concat = config.context_attention == "concat"

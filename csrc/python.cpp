@@ -1,0 +1,31 @@
+// mm_emotion._C: what is not a torch op. No torch header, so that it builds in seconds and fits every torch.
+#include <pybind11/pybind11.h>
+
+namespace {
+
+pybind11::dict build_info() {
+  pybind11::dict info;
+#ifdef __VERSION__
+  info["compiler"] = __VERSION__;
+#else
+  info["compiler"] = "unknown";
+#endif
+  info["cpp_standard"] = static_cast<long>(__cplusplus);
+  pybind11::list cpu;
+#if defined(__x86_64__) && defined(__GNUC__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f")) cpu.append("avx512f");
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) cpu.append("avx2");
+#endif
+  cpu.append("baseline");
+  info["instruction_sets"] = cpu;
+  info["cuda_architectures"] = pybind11::list();
+  return info;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, m) {
+  m.doc() = "Facts about the native build.";
+  m.def("build_info", &build_info, "Compiler, C++ standard, usable instruction sets (best first), CUDA architectures.");
+}
