@@ -68,6 +68,7 @@ def train(
     agree between the two beside settings, seed and shapes: the data.
     Raises TrainingError when the loss is not finite, CheckpointError when the state is damaged or of another run.
     """
+    identity = f"{identity} selected on {', '.join(selection_sets)}"
     run = _Run(model, training, seed, folder, accelerator, identity)
     progress = run.resume()
     batches_per_epoch = -(-len(train_set) // training.batch_size)
@@ -84,7 +85,8 @@ def train(
         for batch_index in range(progress.batch, batches_per_epoch):
             units = order[batch_index * training.batch_size : (batch_index + 1) * training.batch_size]
             due = time.monotonic() - saved_at >= state_seconds
-            save_now = run.step(_share(train_set, units, collator, accelerator), due)
+            chosen = [cropped(train_set[int(unit)], training.crop, seed, progress.epoch, int(unit)) for unit in units]
+            save_now = run.step(_share(chosen, collator, accelerator), due)
             progress.batch = batch_index + 1
             bar.update()
             if save_now and progress.batch < batches_per_epoch:
@@ -104,6 +106,19 @@ def train(
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     """Order of the `count` units in one epoch, drawn from seed and epoch alone."""
     return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def cropped(dialogue: list[dict], least: float | None, seed: int, epoch: int, unit: int) -> list[dict]:
+    """The dialogue, or every other time a random stretch of at least the share `least` of its utterances.
+
+    Drawn from seed, epoch and the unit's number alone.
+    """
+    if least is None:
+        return dialogue
+    random = np.random.default_rng([seed, epoch, unit, 1])
+    length = int(np.ceil(len(dialogue) * random.uniform(least, 1.0)))
+    start = int(random.integers(len(dialogue) - length + 1))
+    return dialogue[start : start + length] if random.random() < 0.5 else dialogue
 
 
 def load_best(model: torch.nn.Module, folder: Path, name: str) -> None:
@@ -225,10 +240,10 @@ class _Run:
         )
 
 
-def _share(train_set: DialogueDataset, units: np.ndarray, collator: EmotionCollator, accelerator: Accelerator) -> dict:
-    """This process's part of a batch; a process left without one takes a unit whose labels count for nothing."""
-    mine = np.array_split(units, accelerator.num_processes)[accelerator.process_index]
-    batch = collator([train_set[int(index)] for index in (mine if len(mine) else units[:1])])
+def _share(dialogues: list[list[dict]], collator: EmotionCollator, accelerator: Accelerator) -> dict:
+    """This process's part of a batch; a process left without one takes a dialogue whose labels count for nothing."""
+    mine = np.array_split(np.arange(len(dialogues)), accelerator.num_processes)[accelerator.process_index]
+    batch = collator([dialogues[index] for index in mine] or dialogues[:1])
     if not len(mine):
         labels = batch["labels"]
         labels.fill_(torch.nan if labels.is_floating_point() else IGNORE_INDEX)

@@ -42,20 +42,26 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A stage-one recipe whose hidden states become the features of one modality.
+    """A stage-one recipe whose outputs become the features of one modality, behind the recipe's own of that modality.
 
     `training_features: out_of_fold` encodes each training dialogue by a network that has not seen it: `folds` networks
-    are trained beside the one that encodes validation and test.
+    are trained beside the one that encodes validation and test. Hidden units of several networks do not correspond, so
+    that goes with `output: log_probabilities`.
     """
 
     recipe: str
+    output: Literal["hidden_states", "log_probabilities"] = "hidden_states"
     training_features: Literal["in_fold", "out_of_fold"] = "in_fold"
     folds: int = 5
 
 
 @dataclass(frozen=True)
 class Training:
-    """Optimisation; `batch_size` counts units over all processes, and the unit is a dialogue or a single utterance."""
+    """Optimisation; `batch_size` counts units over all processes, and the unit is a dialogue or a single utterance.
+
+    With `crop`, a dialogue is every other time cut to a random stretch of at least that share of it. `monitor` chooses
+    epochs; `patience` is how many may pass without gain.
+    """
 
     epochs: int
     batch_size: int
@@ -64,6 +70,7 @@ class Training:
     optimizer: Literal["adam", "adamw", "adadelta", "sgd"] = "adam"
     weight_decay: float = 0.0
     class_weights: Literal["none", "inverse_frequency"] | list[float] = "none"
+    crop: float | None = None
     gradient_clip: float | None = None
     patience: int | None = None
     monitor: Literal["loss", "accuracy", "unweighted_accuracy", "weighted_f1", "mean_absolute_error"] = "loss"
@@ -211,6 +218,8 @@ def _check(recipe: Recipe) -> None:
     for name in ("epochs", "batch_size", "learning_rate"):
         if getattr(recipe.training, name) <= 0:
             raise RecipeError(f"training.{name}", "a positive number", getattr(recipe.training, name))
+    if recipe.training.crop is not None and not 0 < recipe.training.crop < 1:
+        raise RecipeError("training.crop", "a share between 0 and 1", recipe.training.crop)
     if not recipe.protocol.seeds:
         raise RecipeError("protocol.seeds", "at least one seed", "none")
 

@@ -89,12 +89,16 @@ def run_seed(
     job = _Job(corpus, split, seed, Path(out), accelerator, progress_bar, state_seconds)
     processor, rows = _featurize(recipe, job)
     encoders: dict[str, torch.nn.Module] = {}
+    own_vectors: dict[str, np.ndarray] = {}
     for modality, encoder in recipe.encoders.items():
         encoders[modality], vectors = _stage_one(encoder, rows, job)
+        if modality in recipe.features:
+            own_vectors[modality] = _table(column_values(rows, modality))  # (N, D)
+            vectors = np.concatenate([own_vectors[modality], vectors], axis=1)
         rows = add_vectors(rows, modality, vectors)
     model = _fit(recipe, rows, job, folder, recipe.name)
     results, predictions = _evaluate(recipe, model, rows, job, folder)
-    system = _compose(model, encoders)
+    system = _compose(recipe, model, encoders, {name: table.shape[1] for name, table in own_vectors.items()})
     model_folder = folder / "model"
     if accelerator.is_main_process:
         resolved = {"seed": seed, "split": asdict(_summary(split)), "notes": notes, "versions": versions()}
@@ -178,7 +182,7 @@ def _stage_one(encoder: Encoder, rows: Dataset, job: _Job) -> tuple[torch.nn.Mod
     recipe = load_recipe(encoder.recipe)
     folder = job.out / recipe.name / f"seed{job.seed}"
     model = _fit(recipe, rows, job, folder, recipe.name)
-    vectors = _encode(model, recipe, rows, job)
+    vectors = _encode(model, recipe, rows, job, encoder.output)
     if encoder.training_features == "in_fold":
         return model, vectors
     if job.split.unit != "dialogue":
@@ -191,15 +195,23 @@ def _stage_one(encoder: Encoder, rows: Dataset, job: _Job) -> tuple[torch.nn.Mod
         name = f"{recipe.name} without fold {number + 1}/{encoder.folds}"
         fold_model = _fit(recipe, rows, kept, folder / f"fold{number + 1}of{encoder.folds}", name)
         where = np.flatnonzero([dialogue in held_out for dialogue in train_rows["dialogue_id"]])
-        return _encode(fold_model, recipe, train_rows.select(where), job)
+        return _encode(fold_model, recipe, train_rows.select(where), job, encoder.output)
 
     vectors[is_train] = out_of_fold(train_rows["dialogue_id"], encoder.folds, job.seed, encode_without)
     return model, vectors
 
 
-def _encode(model: torch.nn.Module, recipe: Recipe, rows: Dataset, job: _Job) -> np.ndarray:
-    dataset = _dataset(model, recipe, rows)
-    return predict(model, dataset, collator_of(model), accelerator=job.accelerator).hidden_states
+def _table(vectors: list[np.ndarray | None]) -> np.ndarray:
+    """One row (D,) an utterance, zeros where the modality is missing."""
+    width = next(len(vector) for vector in vectors if vector is not None)
+    return np.stack([np.zeros(width, np.float32) if vector is None else vector for vector in vectors])
+
+
+def _encode(model: torch.nn.Module, recipe: Recipe, rows: Dataset, job: _Job, output: str) -> np.ndarray:
+    prediction = predict(model, _dataset(model, recipe, rows), collator_of(model), accelerator=job.accelerator)
+    if output == "hidden_states":
+        return prediction.hidden_states
+    return torch.from_numpy(prediction.logits).log_softmax(dim=-1).numpy()
 
 
 def _fit(recipe: Recipe, rows: Dataset, job: _Job, folder: Path, description: str) -> torch.nn.Module:
@@ -289,9 +301,14 @@ def _evaluate_part(
     return prediction, part_results(recipe, facts, prediction, part, scenarios)
 
 
-def _compose(model: torch.nn.Module, encoders: Mapping[str, torch.nn.Module]) -> torch.nn.Module:
+def _compose(
+    recipe: Recipe, model: torch.nn.Module, encoders: Mapping[str, torch.nn.Module], vectors: dict[str, int]
+) -> torch.nn.Module:
     """One checkpoint for a two-stage system: its encoders and its dialogue model."""
-    return HierarchicalForEmotionRecognition.from_children(model, list(encoders.items())) if encoders else model
+    if not encoders:
+        return model
+    outputs = [recipe.encoders[modality].output for modality in encoders]
+    return HierarchicalForEmotionRecognition.from_children(model, list(encoders.items()), outputs, vectors)
 
 
 def _save(

@@ -25,6 +25,13 @@ HIERARCHY = {
     "streams": ["text", "text"],
     "dialogue": {"model_type": "dialogue_rnn", **SIZES, "modality_dims": {"text": 10, "audio": 2}, "num_labels": 3},
 }
+LOG_PROBABILITIES = {
+    "encoders": [{**ENCODER, "num_labels": 3}],
+    "streams": ["text"],
+    "outputs": ["log_probabilities"],
+    "vectors": {"text": 4},
+    "dialogue": {"model_type": "bc_lstm", "recurrent_size": 4, "modality_dims": {"text": 7}, "num_labels": 3},
+}
 TINY = {
     "text_cnn": {
         "global": TEXT_CNN,
@@ -44,7 +51,7 @@ TINY = {
         "regression": {**DIALOGUE_RNN, **REGRESSION},
         "concordance": {**DIALOGUE_RNN, **REGRESSION, "loss": "ccc", "num_labels": 2},
     },
-    "hierarchical": {"two encoders": HIERARCHY},
+    "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES},
 }
 CASES = [
     pytest.param(config_class, options, id=f"{config_class.model_type}-{name}")

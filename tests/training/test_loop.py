@@ -20,7 +20,7 @@ from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.errors import CheckpointError, TrainingError
 from mm_emotion.training import loop
-from mm_emotion.training.loop import epoch_order, load_best, train
+from mm_emotion.training.loop import cropped, epoch_order, load_best, train
 from mm_emotion.training.recipe import parse_recipe
 from mm_emotion.training.reproduction import build_model
 
@@ -167,6 +167,17 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     assert len({tuple(order) for order in orders.values()}) == 4
     assert sorted(orders[0, 0]) == list(range(50))
     assert np.array_equal(epoch_order(50, 1, 1), orders[1, 1])
+
+
+def test_a_cropped_dialogue_is_a_stretch_of_it_drawn_from_its_numbers_alone():
+    dialogue = [{"position": index} for index in range(20)]
+    assert cropped(dialogue, None, 0, 0, 0) is dialogue
+    drawn = [cropped(dialogue, 0.3, 0, 0, unit) for unit in range(300)]
+    assert all(part == dialogue[part[0]["position"] :][: len(part)] for part in drawn)
+    assert min(map(len, drawn)) >= 6
+    assert 120 < sum(len(part) == 20 for part in drawn) < 190
+    assert drawn[7] == cropped(dialogue, 0.3, 0, 0, 7)
+    assert cropped(dialogue[:1], 0.3, 0, 0, 0) == dialogue[:1]
 
 
 def test_the_loop_is_handed_parts_and_has_no_way_to_the_corpus():

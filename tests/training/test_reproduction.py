@@ -121,6 +121,23 @@ def test_out_of_fold_vectors_differ_on_train_rows_alone(recipe, words, split, tm
     assert not same[is_train].all()
 
 
+def test_encoded_log_probabilities_stand_behind_the_recipes_own_vectors(recipe, words, split, tmp_path):
+    path = recipe.encoders["text"].recipe
+    text = STAGE_TWO.replace(
+        "STAGE_ONE", f"{path}, output: log_probabilities, training_features: out_of_fold, folds: 2"
+    )
+    text = text.replace("modality_dims: {text: 5}", "modality_dims: {text: 10}")
+    text += "features: {text: {word_dimensions: 2, character_dimensions: 2, word_minimum: 1, character_minimum: 1}}\n"
+    outcome = run(parse_recipe(text, "both"), words, split, tmp_path)
+    model = AutoModel.from_pretrained(outcome.model_folder)
+    assert (model.config.vectors, model.config.outputs) == ({"text": 4}, ["log_probabilities"])
+    processor = AutoProcessor.from_pretrained(outcome.model_folder)
+    rows = add_features(words.filter(lambda row: row["session"] == 5), processor)
+    dataset = DialogueDataset(rows, unit="dialogue", columns=list(model.input_shapes()))
+    again = predict(model, dataset, EmotionCollator(2))
+    np.testing.assert_allclose(again.logits, outcome.predictions["test"].logits, atol=1e-5)
+
+
 def test_a_second_start_takes_finished_stages_as_they_are(recipe, words, split, tmp_path, monkeypatch):
     first = run(recipe, words, split, tmp_path)
     monkeypatch.setattr(reproduction.EmotionCollator, "__call__", count := Counter(EmotionCollator.__call__))

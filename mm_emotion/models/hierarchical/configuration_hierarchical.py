@@ -1,7 +1,7 @@
 """Configuration of a finished two-stage system."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from transformers import CONFIG_MAPPING, AutoConfig
 
@@ -11,18 +11,22 @@ from mm_emotion.schema import MODALITIES
 
 
 class HierarchicalConfig(EmotionConfig):
-    """Utterance models and the dialogue model that reads their hidden states.
+    """Utterance models and the dialogue model that reads what they make.
 
-    `encoders` holds the configuration of each utterance model and `streams` the modality in which the dialogue model
-    reads it, one each; encoders of the same stream stand side by side. `dialogue` is the configuration of the dialogue
-    model, whose `modality_dims` must be what it is given: the summed width of the encoders of a stream, or the width of
-    the vectors in the batch where a modality has no encoder. `modality_dims` of the whole follows from the parts.
+    `encoders` holds the configuration of each utterance model, `streams` the modality in which the dialogue model reads
+    it, and `outputs` whether it reads `hidden_states` (the default) or `log_probabilities`, one each; encoders of the
+    same stream stand side by side, behind the batch's own vector of that modality where `vectors` gives its width.
+    `dialogue` is the configuration of the dialogue model, whose `modality_dims` must be what it is given: the summed
+    width of a stream, or the width of the vectors in the batch where a modality has no encoder. `modality_dims` of the
+    whole follows from the parts.
     """
 
     model_type = "hierarchical"
 
     encoders: list[dict[str, Any]] | None = None
     streams: list[str] | None = None
+    outputs: list[Literal["hidden_states", "log_probabilities"]] | None = None
+    vectors: dict[str, int] | None = None
     dialogue: dict[str, Any] | None = None
     freeze_encoders: bool = False
 
@@ -32,6 +36,14 @@ class HierarchicalConfig(EmotionConfig):
                 raise ConfigError(field, "the configuration of a part", "none")
         if self.streams is None or len(self.streams) != len(self.encoders):
             raise ConfigError("streams", f"{len(self.encoders)} modalities, one for each encoder", self.streams)
+        self.outputs = ["hidden_states"] * len(self.encoders) if self.outputs is None else self.outputs
+        if len(self.outputs) != len(self.encoders):
+            raise ConfigError("outputs", f"{len(self.encoders)} names, one for each encoder", self.outputs)
+        self.vectors = {} if self.vectors is None else self.vectors
+        for stream, width in self.vectors.items():
+            if stream not in self.streams:
+                raise ConfigError("vectors", f"widths for some of the streams {self.streams}", repr(stream))
+            self.require_at_least(f"vectors[{stream!r}]", width, 1)
         children = [child_config(f"encoders[{i}]", child) for i, child in enumerate(self.encoders)]
         own = dict(self.dialogue)
         if not {"num_labels", "id2label"} & own.keys():
@@ -56,17 +68,19 @@ class HierarchicalConfig(EmotionConfig):
 
     def _needed(self, children: list[EmotionConfig], dialogue: EmotionConfig) -> dict[str, int]:
         """Widths that the batch must have, after checking that the parts fit together."""
-        given: dict[str, int] = {}
-        for stream, child in zip(self.streams, children, strict=True):
+        given: dict[str, int] = dict(self.vectors)
+        for stream, output, child in zip(self.streams, self.outputs, children, strict=True):
             if stream not in MODALITIES:
                 raise ConfigError(
                     "streams", f"modalities of {MODALITIES}", repr(stream), nearest(stream, list(MODALITIES))
                 )
-            given[stream] = given.get(stream, 0) + child.representation_size
+            width = child.representation_size if output == "hidden_states" else child.num_labels
+            given[stream] = given.get(stream, 0) + width
         for stream, width in given.items():
             if dialogue.modality_dims.get(stream) != width:
                 raise ConfigError(f"dialogue.modality_dims[{stream!r}]", width, dialogue.modality_dims.get(stream))
         needed = {name: dialogue.modality_dims[name] for name in dialogue.modalities if name not in given}
+        needed |= self.vectors
         for child in children:
             for name in child.modalities:
                 if needed.setdefault(name, child.modality_dims[name]) != child.modality_dims[name]:

@@ -27,8 +27,9 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
     def __init__(self, config: HierarchicalConfig):
         super().__init__(config)
         self.encoders = nn.ModuleList(AutoModel.from_config(AutoConfig.for_model(**child)) for child in config.encoders)
-        for encoder in self.encoders:
-            encoder.classifier = None
+        for encoder, output in zip(self.encoders, config.outputs, strict=True):
+            if output == "hidden_states":
+                encoder.classifier = None
         self.dialogue = AutoModel.from_config(AutoConfig.for_model(**config.dialogue))
         self.needs_speakers = self.dialogue.needs_speakers
         self.post_init()
@@ -39,12 +40,16 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
         cls,
         dialogue: EmotionPreTrainedModel,
         encoders: list[tuple[str, EmotionPreTrainedModel]],
+        outputs: list[str] | None = None,
+        vectors: dict[str, int] | None = None,
         freeze_encoders: bool = False,
     ) -> "HierarchicalForEmotionRecognition":
         """One system from trained parts, with a copy of their weights; `encoders` are pairs of stream and model."""
         config = HierarchicalConfig(
             encoders=[as_data(encoder.config) for _, encoder in encoders],
             streams=[stream for stream, _ in encoders],
+            outputs=outputs,
+            vectors=vectors,
             dialogue=as_data(dialogue.config),
             freeze_encoders=freeze_encoders,
             id2label=dict(dialogue.config.id2label),
@@ -55,8 +60,8 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
         model = cls(config).to(dialogue.dtype)
         model.dialogue.load_state_dict(dialogue.state_dict())
         for part, (_, encoder) in zip(model.encoders, encoders, strict=True):
-            weights = encoder.state_dict()
-            part.load_state_dict({key: value for key, value in weights.items() if not key.startswith("classifier.")})
+            kept = part.state_dict().keys()
+            part.load_state_dict({key: value for key, value in encoder.state_dict().items() if key in kept})
         return model
 
     def train(self, mode: bool = True) -> "HierarchicalForEmotionRecognition":
@@ -70,6 +75,7 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
     def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
         direct = self.dialogue.input_shapes()
         shapes = {key: axes for key, axes in direct.items() if key not in self.config.streams}
+        shapes |= {stream: (width,) for stream, width in self.config.vectors.items()}
         for encoder in self.encoders:
             for key, axes in encoder.input_shapes().items():
                 if shapes.setdefault(key, axes) != axes:
@@ -77,12 +83,17 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
         return shapes
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        parts: dict[str, list[Tensor]] = {stream: [] for stream in self.config.streams}
-        for stream, encoder in zip(self.config.streams, self.encoders, strict=True):
-            hidden_states, _ = encoder.encode(batch)  # (B, U, H)
+        config = self.config
+        parts: dict[str, list[Tensor]] = {stream: [] for stream in config.streams}
+        for stream in config.vectors:
+            parts[stream].append(getattr(batch, stream))
+        for stream, output, encoder in zip(config.streams, config.outputs, self.encoders, strict=True):
+            made, _ = encoder.encode(batch)  # (B, U, H)
+            if output == "log_probabilities":
+                made = encoder.classify(made).log_softmax(-1)  # (B, U, K)
             columns = [MODALITIES.index(modality_of(key)) for key in encoder.input_shapes()]
             absent = ~batch.modality_mask[..., columns].any(-1, keepdim=True)  # (B, U, 1)
-            parts[stream].append(hidden_states.masked_fill(absent, 0))
+            parts[stream].append(made.masked_fill(absent, 0))
         vectors = {stream: torch.cat(states, -1) for stream, states in parts.items()}
         return self.dialogue.encode(replace(batch, input_ids=None, **dict.fromkeys(TIME_MASKS), **vectors))
 
