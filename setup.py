@@ -11,7 +11,7 @@ from pathlib import Path
 from setuptools import setup
 
 STABLE_ABI = "0x020b000000000000"  # torch 2.11: one binary for it and all that follow
-FLAGS = ["-O3", "-std=c++20", "-fvisibility=hidden", "-Wall"]
+FLAGS = ["-O3", "-std=c++20", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall"]
 
 
 def extensions() -> dict:

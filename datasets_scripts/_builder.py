@@ -258,9 +258,12 @@ def prepare(
     return builder.manifest
 
 
-def main(builder_class: type[CorpusBuilder], argv: list[str] | None = None) -> int:
-    """Command line of one builder: prepare the corpus and print the manifest; 0, or 2 after one line on stderr."""
-    program = f"python -m {builder_class.__module__}"
+def main(builder_class: type[CorpusBuilder], argv: list[str] | None = None, prog: str | None = None) -> int:
+    """Command line of one builder: prepare the corpus and print the manifest; 0, or 2 after one line on stderr.
+
+    `prog` is what the user typed to get here, for help and errors.
+    """
+    program = prog or f"python -m {builder_class.__module__}"
     configs = {config.name: config for config in builder_class.BUILDER_CONFIGS}
     examples = ["examples:", f"  {program} --data-dir RAW_FOLDER --out prepared/{builder_class.DEFAULT_CONFIG_NAME}"]
     examples += [f"  {program} --data-dir RAW_FOLDER --out prepared/{name} --config {name}" for name in configs]
@@ -292,8 +295,8 @@ def main(builder_class: type[CorpusBuilder], argv: list[str] | None = None) -> i
     datasets.disable_progress_bars()
     try:
         manifest = prepare(builder_class, arguments.config, arguments.data_dir, arguments.out, **options)
-    except EmotionError as error:
-        print(str(error).replace("\n", "; "), file=sys.stderr)
+    except (EmotionError, OSError) as error:
+        print(f"{program}: {error}".replace("\n", "; "), file=sys.stderr)
         return 2
     print(manifest.table())
     return 0

@@ -6,25 +6,42 @@ Libraries are imported inside the commands, so that `--help` answers at once.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from mm_emotion.errors import EmotionError, MissingExtraError, RecipeError
+from mm_emotion.errors import CorpusError, EmotionError, FeatureError, MissingLibraryError, RecipeError
 
 CORPORA = {"iemocap": ("datasets_scripts.iemocap", "Iemocap")}
+TRACKERS = ("tensorboard", "wandb", "mlflow", "comet_ml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; bad input is one line on standard error and exit status 2."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["prepare"]:
-        return _prepare(given[1:])
-    parser = _parser()
-    options = parser.parse_args(given)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         return options.run(options) or 0
-    except (EmotionError, MissingExtraError) as error:
+    except (EmotionError, MissingLibraryError, OSError) as error:  # OSError: a path of the user, or a full disk
         print(f"mm-emotion {options.command}: {error}", file=sys.stderr)
         return 2
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of one command; `section.key=value` may stand anywhere behind the recipe."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    takes_overrides = "overrides" in options
+    unknown = [word for word in rest if not takes_overrides or word.startswith("-") or "=" not in word]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if takes_overrides:
+        seeds = options.seeds or []
+        options.overrides += [*rest, *(word for word in seeds if isinstance(word, str))]
+        options.seeds = [word for word in seeds if isinstance(word, int)]
+    if options.command == "predict":
+        own = options.text is not None or options.audio is not None
+        if own and (options.data is not None or options.dialogue is not None):
+            parser.error("predict: --data and --dialogue choose from a corpus: not with --text or --audio")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,12 +51,17 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Each command has examples: mm-emotion COMMAND --help",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _command(
+    prepare = _command(
         commands,
         "prepare",
         _prepare,
         "raw corpus folder -> prepared dataset",
-        "mm-emotion prepare iemocap --data-dir /corpora/IEMOCAP_full_release --out data/iemocap --config six_way",
+        "mm-emotion prepare iemocap --data-dir /corpora/IEMOCAP_full_release --out data/iemocap --config six_way\n"
+        "mm-emotion prepare iemocap --help",
+    )
+    prepare.add_argument("corpus", choices=sorted(CORPORA))
+    prepare.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="options", help="as `mm-emotion prepare CORPUS --help` says"
     )
     train = _command(
         commands,
@@ -49,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "mm-emotion train bc_lstm/iemocap_bc_lstm_text --data data/iemocap training.learning_rate=1e-3\n"
         "accelerate launch train.py dialogue_rnn/iemocap_bidialogue_rnn_att_text --data data/iemocap --seeds 0 1 2",
     )
-    _run_options(train)
+    _run_options(train, "seeds to run (default: the recipe's first)")
 
     reproduce = _command(
         commands,
@@ -58,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "run every seed of a recipe and record the results beside the published figures",
         "mm-emotion reproduce bc_lstm/iemocap_bc_lstm_text --data data/iemocap --results results.csv",
     )
-    _run_options(reproduce)
+    _run_options(reproduce, "seeds to run (default: all of the recipe)")
     reproduce.add_argument(
         "--results", type=Path, required=True, help="results file to add to; RESULTS.md is written beside it"
     )
@@ -130,15 +152,13 @@ def _command(commands, name: str, run: Callable, summary: str, example: str) -> 
     return command
 
 
-def _run_options(command: argparse.ArgumentParser) -> None:
+def _run_options(command: argparse.ArgumentParser, seeds_help: str) -> None:
     command.add_argument("recipe", help="a name from `mm-emotion list` or a YAML file")
     command.add_argument("overrides", nargs="*", metavar="section.key=value", help="changes to the recipe")
     _data_option(command)
     command.add_argument("--out", type=Path, default=Path("runs"), help="folder for runs (default: runs)")
-    command.add_argument("--seeds", type=int, nargs="+", help="seeds to run (default: the recipe's first)")
-    command.add_argument(
-        "--tracker", choices=["tensorboard", "wandb", "mlflow", "comet_ml"], help="log the curves there too"
-    )
+    command.add_argument("--seeds", type=_seed, nargs="+", metavar="SEED", help=seeds_help)
+    command.add_argument("--tracker", choices=TRACKERS, help="log the curves there too")
     command.add_argument(
         "--state-seconds", type=float, default=30.0, help="save the training state this often (default: 30)"
     )
@@ -149,23 +169,24 @@ def _data_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", type=Path, help="prepared corpus or table (default: $MM_EMOTION_DATA/<corpus>)")
 
 
-def _prepare(arguments: Sequence[str]) -> int:
+def _seed(word: str) -> int | str:
+    """A seed, or a change to the recipe that stands behind the seeds."""
+    if "=" in word:
+        return word
+    if not word.lstrip("-").isdecimal():
+        raise argparse.ArgumentTypeError(f"{word!r} is no seed")
+    return int(word)
+
+
+def _prepare(options: argparse.Namespace) -> int:
     from importlib import import_module
 
-    parser = argparse.ArgumentParser(
-        prog="mm-emotion prepare", description="raw corpus folder -> prepared dataset", add_help=False
-    )
-    parser.add_argument("corpus", nargs="?", choices=sorted(CORPORA))
-    known, rest = parser.parse_known_args(arguments)
-    if known.corpus is None:
-        print(f"usage: mm-emotion prepare {{{','.join(CORPORA)}}} --data-dir FOLDER --out FOLDER [--config NAME]\n")
-        print("examples:\n  mm-emotion prepare iemocap --data-dir /corpora/IEMOCAP_full_release --out data/iemocap")
-        print("  mm-emotion prepare iemocap --help")
-        return 0 if {"-h", "--help"} & set(arguments) else 2
-    module, builder = CORPORA[known.corpus]
     from datasets_scripts._builder import main as prepare_main
 
-    return prepare_main(getattr(import_module(module), builder), rest) or 0
+    module, builder = CORPORA[options.corpus]
+    return prepare_main(
+        getattr(import_module(module), builder), options.words, prog=f"mm-emotion prepare {options.corpus}"
+    )
 
 
 def _open(options: argparse.Namespace, recipe):
@@ -179,8 +200,12 @@ def _open(options: argparse.Namespace, recipe):
 def _run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int]) -> list[dict]:
     import datasets
 
+    from mm_emotion.training.recipe import check_seeds
     from mm_emotion.training.reproduction import make_accelerator, run_seed
 
+    check_seeds("--seeds", seeds)
+    if options.tracker is not None and find_spec(options.tracker) is None:
+        raise MissingLibraryError(options.tracker, options.tracker.replace("_", "-"))
     if options.quiet:
         datasets.disable_progress_bars()
     corpus, split = _open(options, recipe)
@@ -237,8 +262,9 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from mm_emotion.pipeline import quiet_loading
-    from mm_emotion.training.report import evaluate_folder, recipe_of, write_report
+    from mm_emotion.training.report import write_report
     from mm_emotion.training.reproduction import open_corpus_of
+    from mm_emotion.training.saved import evaluate_folder, recipe_of
 
     quiet_loading()
     corpus = open_corpus_of(recipe_of(options.model), options.data)
@@ -249,8 +275,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _encode(options: argparse.Namespace) -> None:
     from mm_emotion.pipeline import quiet_loading
-    from mm_emotion.training.report import encode_folder, recipe_of
     from mm_emotion.training.reproduction import open_corpus_of
+    from mm_emotion.training.saved import encode_folder, recipe_of
 
     quiet_loading()
     corpus = open_corpus_of(recipe_of(options.model), options.data)
@@ -259,11 +285,14 @@ def _encode(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    from mm_emotion.features.vocabulary import split_words
     from mm_emotion.pipeline import load_system, predict_dialogue, quiet_loading
 
     quiet_loading()
     model, processor = load_system(options.model)
     if options.text is not None or options.audio is not None:
+        if options.audio is None and not split_words(options.text):
+            raise FeatureError("--text", "at least one word or a sound", repr(options.text))
         given = {"text": options.text, "audio": options.audio and str(options.audio), "speaker": "speaker"}
         utterances = [{key: value for key, value in given.items() if value is not None}]
         labels = [None]
@@ -274,9 +303,8 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _dialogue(options: argparse.Namespace, model_folder: Path) -> tuple[list[dict], list[str | None]]:
     from mm_emotion.data.splits import resolve_split, take
-    from mm_emotion.errors import CorpusError
-    from mm_emotion.training.report import recipe_of
     from mm_emotion.training.reproduction import open_corpus_of
+    from mm_emotion.training.saved import recipe_of
 
     recipe = recipe_of(model_folder)
     corpus = open_corpus_of(recipe, options.data)

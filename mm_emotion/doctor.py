@@ -9,7 +9,9 @@ from pathlib import Path
 
 import torch
 
-from mm_emotion.ops import build_info, kernel_devices
+from mm_emotion.data.tables import ALIASES
+from mm_emotion.ops._library import LIBRARY, build_info, load
+from mm_emotion.schema import AFFECT_DIMENSIONS, LABEL_SETS
 
 REQUIRED = (
     "mm_emotion",
@@ -21,6 +23,8 @@ REQUIRED = (
     "evaluate",
     "numpy",
     "scipy",
+    "pyyaml",
+    "soundfile",
 )
 EXTRAS = {"av": "video", "matplotlib": "figures", "sklearn": "baselines"}
 
@@ -43,22 +47,58 @@ def diagnose() -> tuple[list[str], bool]:
         lines += [f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
     else:
         lines.append("no CUDA device: everything runs on the CPU")
-    kernels = sorted(kernel_devices())
-    lines.append(
-        "ops: " + (f"native kernels for {', '.join(kernels)}" if kernels else "PyTorch reference (no native extension)")
-    )
-    if info := build_info():
-        lines.append(f"native build: compiler {info['compiler']}, {', '.join(info['instruction_sets'])}")
+    ops, ops_work = _ops()
+    lines += ops
     lines.append(f"C++ compiler {shutil.which('c++') or 'not found (only needed to build native ops)'}")
     lines += _data()
-    return lines, healthy
+    return lines, healthy and ops_work
+
+
+def _ops() -> tuple[list[str], bool]:
+    """Lines about the native extension, and whether it is whole or absent."""
+    if LIBRARY.exists() and os.environ.get("MM_EMOTION_OPS") == "reference":
+        return ["ops: PyTorch reference (MM_EMOTION_OPS=reference; the native extension is not used)"], True
+    try:
+        kernels = sorted(load(LIBRARY))
+        info = build_info()
+    except ImportError as error:
+        return [f"ops: native extension BROKEN: {error}"], False
+    if not kernels:
+        return ["ops: PyTorch reference (no native extension)"], True
+    lines = [f"ops: native kernels for {', '.join(kernels)}"]
+    if info:
+        lines.append(f"native build: compiler {info['compiler']}, {', '.join(info['instruction_sets'])}")
+    return lines, True
 
 
 def _data() -> list[str]:
+    """Lines about the folder of corpora: what `open_corpus` can open by name, and what else lies there."""
     root = os.environ.get("MM_EMOTION_DATA")
     if not root:
         return ["MM_EMOTION_DATA not set: real-corpus tests and default data paths are off"]
     if not Path(root).is_dir():
         return [f"MM_EMOTION_DATA={root}: no such folder"]
-    found = sorted(entry.name for entry in Path(root).iterdir() if entry.is_dir())
-    return [f"MM_EMOTION_DATA={root}: {', '.join(found) or 'empty'}"]
+    folders = sorted(entry for entry in Path(root).iterdir() if entry.is_dir())
+    usable = {folder: name for folder in folders for name in _corpora() if _opens(folder, name)}
+    lines = [f"MM_EMOTION_DATA={root}: {', '.join(sorted(usable.values())) or 'no corpus that can be opened'}"]
+    if others := [folder.name for folder in folders if folder not in usable]:
+        lines.append(f"other folders there: {', '.join(others)}")
+    return lines
+
+
+def _corpora() -> list[str]:
+    return sorted({*LABEL_SETS, *AFFECT_DIMENSIONS})
+
+
+def _opens(folder: Path, corpus: str) -> bool:
+    """Whether the folder has the corpus' name and holds, itself or for a label set, a prepared dataset or a table."""
+    if folder.name not in (corpus, corpus.removeprefix("cmu_")):
+        return False
+    label_sets = (*LABEL_SETS.get(corpus, ()), *AFFECT_DIMENSIONS.get(corpus, ()))
+    return any(_holds_rows(place, corpus) for place in (folder, *(folder / name for name in label_sets)))
+
+
+def _holds_rows(place: Path, corpus: str) -> bool:
+    if corpus in ALIASES and (any(place.glob("utterances.jsonl")) or any(place.glob("*_sent_emo.csv"))):
+        return True
+    return any(place.glob("*.parquet")) or ((place / "README.md").is_file() and any(place.glob("data/*.parquet")))

@@ -1,5 +1,14 @@
 """Typed errors for bad input: each message names the field, what was expected and what came."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """A hint that names the known word most like `name`, or the empty string."""
+    matches = get_close_matches(str(name), list(known), n=1)
+    return f"did you mean {matches[0]!r}?" if matches else ""
+
 
 class EmotionError(ValueError):
     """Bad input from outside the package; `field` says where, `expected` and `given` say what."""
@@ -44,11 +53,18 @@ class TrainingError(EmotionError):
     """Training cannot go on: the loss is not finite, or a state belongs to another run."""
 
 
-class MissingExtraError(ImportError):
-    """An optional library is needed; the message names the extra to install."""
+class MissingLibraryError(ImportError):
+    """An optional library is needed; the message names the package to install."""
+
+    def __init__(self, library: str, package: str):
+        super().__init__(f"this needs {library}: pip install '{package}'")
+
+
+class MissingExtraError(MissingLibraryError):
+    """As above, for a library of one of this package's extras."""
 
     def __init__(self, library: str, extra: str):
-        super().__init__(f"this needs {library}: pip install 'mm_emotion[{extra}]'")
+        super().__init__(library, f"mm_emotion[{extra}]")
 
 
 class BrokenExtensionError(ImportError):

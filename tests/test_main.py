@@ -1,6 +1,7 @@
 """The commands, from a raw folder to a table of emotions, and what they say when the input is bad."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -8,13 +9,13 @@ import sys
 import pytest
 import soundfile
 import torch
-from datasets import load_dataset
+from datasets import disable_progress_bars, load_dataset
 
-from mm_emotion.__main__ import main
+from mm_emotion.__main__ import main, parse
 from mm_emotion.data.corpus import load_prepared
 from mm_emotion.training.evaluation import read_results
 
-COMMANDS = ["train", "reproduce", "evaluate", "encode", "predict", "list", "leaderboard", "doctor"]
+COMMANDS = ["prepare", "train", "reproduce", "evaluate", "encode", "predict", "list", "leaderboard", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -29,12 +30,82 @@ def test_every_command_explains_itself_with_an_example(command, capsys):
 
 def test_the_module_runs_as_a_program():
     result = subprocess.run([sys.executable, "-m", "mm_emotion", "--help"], capture_output=True, text=True, check=True)
-    assert all(command in result.stdout for command in [*COMMANDS, "prepare"])
-    result = subprocess.run(
-        [sys.executable, "-m", "mm_emotion", "prepare"], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 2
-    assert "mm-emotion prepare iemocap --data-dir" in result.stdout
+    assert all(command in result.stdout for command in COMMANDS)
+
+
+def examples(command, capsys):
+    """The example lines of a command's help, as words behind the program's name."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out.partition("examples:\n")[2].replace("\\\n", " ")
+    for line in text.strip().splitlines():
+        words = shlex.split(line.strip().removeprefix("accelerate launch ").replace("train.py", "mm-emotion train", 1))
+        assert words[0] == "mm-emotion"
+        yield words[1:]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_of_the_help_parse(command, capsys):
+    lines = list(examples(command, capsys))
+    assert lines
+    for words in lines:
+        assert parse(words).command == command
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+def test_overrides_may_stand_anywhere_behind_the_recipe(command):
+    end = ["--results", "r.csv"] if command == "reproduce" else []
+    for words in (
+        ["x", "a.b=1", "c=[2, 3]", "--data", "d"],
+        ["x", "--data", "d", "a.b=1", "c=[2, 3]"],
+        ["x", "a.b=1", "--data", "d", "c=[2, 3]", "--quiet"],
+        ["--data", "d", "x", "a.b=1", "c=[2, 3]"],
+        ["x", "--data", "d", "--seeds", "4", "5", "a.b=1", "c=[2, 3]"],
+        ["x", "a.b=1", "--data", "d", "--seeds", "4", "5", "c=[2, 3]"],
+    ):
+        options = parse([command, *words, *end])
+        assert (options.recipe, options.overrides, str(options.data)) == ("x", ["a.b=1", "c=[2, 3]"], "d")
+        assert options.seeds == ([4, 5] if "--seeds" in words else [])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "x", "--data", "d", "bogus"], "unrecognized arguments: bogus"),
+        (["train", "x", "--data", "d", "--bogus=1"], "unrecognized arguments: --bogus=1"),
+        (["train", "x", "--seeds", "one"], "'one' is no seed"),
+        (["list", "a=1"], "unrecognized arguments: a=1"),
+        (["predict", "--model", "m", "--text", "x", "--dialogue", "y"], "--dialogue"),
+        (["predict", "--model", "m", "--audio", "x.wav", "--data", "y"], "--data"),
+        (["prepare"], "corpus"),
+        (["prepare", "iemocapp"], "iemocapp"),
+    ],
+)
+def test_words_that_mean_nothing_are_refused(words, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("usage: mm-emotion")
+    assert message in error.splitlines()[-1]
+
+
+def test_the_help_of_a_corpus_carries_the_name_of_the_program(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["prepare", "iemocap", "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: mm-emotion prepare iemocap ")
+    assert "python -m" not in text
+
+
+def test_a_tracker_that_is_not_installed_is_known_before_training(prepared, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mm_emotion.__main__.find_spec", lambda name: None)
+    out = tmp_path / "runs"
+    words = ["train", "demo/miniature_text_cnn", "--data", str(prepared), "--out", str(out), "--tracker", "comet_ml"]
+    assert main(words) == 2
+    assert capsys.readouterr().err == "mm-emotion train: this needs comet_ml: pip install 'comet-ml'\n"
+    assert not out.exists()
 
 
 def test_training_leaves_a_system_with_processor_recipe_and_results(system):
@@ -89,10 +160,9 @@ def test_predict_answers_on_either_modality(system, miniature, parts, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_encode_writes_a_prepared_dataset_with_the_column(runs, prepared, tmp_path, capsys):
-    encoder = runs / "demo" / "miniature_dialogue" / "seed0" / "model"
+def test_encode_writes_a_prepared_dataset_with_the_column(system, prepared, tmp_path, capsys):
     out = tmp_path / "encoded"
-    arguments = ["encode", "--model", str(encoder), "--data", str(prepared), "--column", "text", "--out", str(out)]
+    arguments = ["encode", "--model", str(system), "--data", str(prepared), "--column", "text", "--out", str(out)]
     assert main(arguments) == 0
     rows = load_prepared(out)
     assert len(rows) == len(load_dataset(str(prepared), split="corpus"))
@@ -147,22 +217,47 @@ BAD = {
     "no raw corpus": (["prepare", "iemocap", "--data-dir", "/nowhere", "--out", "OUT"], "/nowhere"),
     "no sound": (["predict", "--model", "SYSTEM", "--audio", "/nowhere.wav"], "/nowhere.wav"),
     "unknown dialogue": (["predict", "--model", "SYSTEM", "--data", "PREPARED", "--dialogue", "Ses09"], "'Ses09'"),
+    "no word": (["predict", "--model", "SYSTEM", "--text", ""], "at least one word or a sound"),
+    "no word but a mark": (["predict", "--model", "SYSTEM", "--text", "?!"], "at least one word or a sound"),
+    "no raw corpus by name": (["prepare", "iemocap", "--data-dir", "/nowhere", "--out", "OUT"],
+                              "mm-emotion prepare iemocap: data_dir"),
+    "a negative seed": (["train", "demo/miniature_text_cnn", "--data", "PREPARED", "--seeds", "0", "-1"], "--seeds"),
+    "an override that is no YAML": (["train", "demo/miniature_text_cnn", "--data", "PREPARED", "training.epochs=[1"],
+                                    "valid YAML"),
+    "evaluate at a file": (["evaluate", "SYSTEM", "--data", "PREPARED", "--out", "FILE"], "FILE"),
+    "evaluate below a file": (["evaluate", "SYSTEM", "--data", "PREPARED", "--out", "BELOW"], "FILE"),
+    "train at a file": (["train", "demo/miniature_text_cnn", "--data", "PREPARED", "--out", "FILE"], "FILE"),
+    "train below a file": (["train", "demo/miniature_text_cnn", "--data", "PREPARED", "--out", "BELOW"], "FILE"),
+    "prepare below a file": (["prepare", "iemocap", "--data-dir", "RAW", "--out", "BELOW"], "FILE"),
+    "encode at a file": (["encode", "--model", "SYSTEM", "--data", "PREPARED", "--column", "text", "--out", "FILE"],
+                         "FILE"),
+    "a damaged model": (["predict", "--model", "DAMAGED", "--text", "x"], "config.json"),
     "no results": (["leaderboard", "/nowhere.csv"], "/nowhere.csv"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_clear_line(name, prepared, system, tmp_path, capsys):
+def test_bad_input_is_one_clear_line(name, prepared, system, miniature, tmp_path, capsys):
     words, expected = BAD[name]
-    places = {"PREPARED": str(prepared), "SYSTEM": str(system), "OUT": str(tmp_path / "out")}
-    words = [places.get(word, word) for word in words]
-    if words[0] == "train":
+    places = {"PREPARED": prepared, "SYSTEM": system, "RAW": miniature, "OUT": tmp_path / "out"}
+    places |= {"FILE": tmp_path / "file", "BELOW": tmp_path / "file" / "deep", "DAMAGED": tmp_path / "damaged"}
+    (tmp_path / "file").touch()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "config.json").write_text("{oops")
+    words = [str(places.get(word, word)) for word in words]
+    expected = str(places.get(expected, expected))
+    if words[0] in ("train", "evaluate", "encode"):
+        disable_progress_bars()
+    if words[0] == "train" and "--out" in words:
+        words += ["--quiet"]
+    elif words[0] == "train":
         words += ["--out", str(tmp_path / "runs"), "--quiet"]
     assert main(words) == 2
     message = capsys.readouterr().err
     assert expected in message
     assert "Traceback" not in message
     assert len(message.strip().splitlines()) == 1
+    assert message.startswith(f"mm-emotion {words[0]}")
     assert not (tmp_path / "out").exists()
 
 

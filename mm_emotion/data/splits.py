@@ -110,7 +110,9 @@ def _check_speakers(split: Split, speakers: dict[str, set[str]]) -> list[str]:
         if declared and shared:
             raise SplitError(f"split {split.name}", f"no speaker in both {parts}, as declared", _few(shared))
         if not declared:
-            remarks.append(f"speaker_independent: false for {parts}, which share {len(shared)} speakers: declared")
+            remarks.append(
+                f"speaker_independent: false for {parts}: {len(shared)} shared speakers, as this split declares"
+            )
     return remarks
 
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from transformers import (
 from transformers.utils import cached_file
 
 from mm_emotion.data.collator import EmotionCollator
-from mm_emotion.errors import CheckpointError, FeatureError
+from mm_emotion.errors import CheckpointError, FeatureError, nearest
 from mm_emotion.features.functionals import (
     FUNCTIONAL_NAMES,
     VERSION,
@@ -50,8 +49,10 @@ _FILE_KEYS = ("feature_extractor_type", "processor_class", "auto_map")  # what t
 class EmotionFeatureExtractor(FeatureExtractionMixin):
     """Waveforms to the vectors of one acoustic feature, standardised by what `fit` saw; `feature=None` makes nothing.
 
-    `mean` and `scale` (D each, None before `fit`) and the feature's version are saved with it. Errors: FeatureError
-    for an unknown feature or a wrong width, CheckpointError for a saved version other than the installed one.
+    `mean` and `scale` (D each, None before `fit`) and the feature's version are saved with it, and the width of the
+    latent semantic vectors of its processor, 0 where there are none, so that a lost file is noticed. Errors: FeatureError
+    for an unknown feature, a wrong width or use before `fit`, CheckpointError for a saved version other than the
+    installed one.
     """
 
     model_input_names = ["audio"]  # noqa: RUF012 (declared this way by the base)
@@ -62,6 +63,7 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         version: int | None = None,
         mean: list[float] | None = None,
         scale: list[float] | None = None,
+        text_dimensions: int = 0,
         **kwargs,
     ):
         if feature not in (None, "functionals"):
@@ -77,6 +79,12 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         super().__init__(**kwargs)
         self.feature, self.version = feature, None if feature is None else VERSION
         self.mean, self.scale = mean, scale
+        self.text_dimensions = text_dimensions
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there is a standardisation, without which no model has ever seen the vectors."""
+        return self.mean is not None and self.scale is not None
 
     def extract(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
         """Vector (D,) float32 of a mono waveform (N,), before standardisation."""
@@ -96,10 +104,10 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         return self
 
     def __call__(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
-        """Vector (D,) float32 of a mono waveform (N,), standardised if fitted."""
+        """Vector (D,) float32 of a mono waveform (N,), standardised."""
         vector = self.extract(waveform, sampling_rate)
-        if self.mean is None or self.scale is None:
-            return vector
+        if not self.is_fitted:
+            raise FeatureError("feature extractor", "mean and scale of training utterances", "none", "call fit first")
         return ((vector - np.asarray(self.mean)) / np.asarray(self.scale)).astype(np.float32)
 
 
@@ -138,8 +146,12 @@ class EmotionProcessor(ProcessorMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs) -> "EmotionProcessor":
-        """As in transformers, from a folder or the Hub."""
+        """As in transformers, from a folder or the Hub; an acoustic feature that is not fitted is a CheckpointError."""
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        extractor = processor.feature_extractor
+        if extractor.feature is not None and not extractor.is_fitted:
+            where = f"feature extractor of {pretrained_model_name_or_path}"
+            raise CheckpointError(where, "mean and scale of training utterances", "none", "fit the processor again")
         hub = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
         path = cached_file(
             pretrained_model_name_or_path,
@@ -148,6 +160,10 @@ class EmotionProcessor(ProcessorMixin):
             **{name: kwargs[name] for name in hub if name in kwargs},
         )
         processor.latent_semantic = None if path is None else LatentSemantic.load(path)
+        found = 0 if processor.latent_semantic is None else processor.latent_semantic.size
+        if found != extractor.text_dimensions:
+            where = f"{FILE_NAME} of {pretrained_model_name_or_path}"
+            raise CheckpointError(where, f"vectors of {extractor.text_dimensions} values", found)
         return processor
 
     @classmethod
@@ -176,6 +192,7 @@ class EmotionProcessor(ProcessorMixin):
         processor = cls(tokenizer, extractor)
         if "text" in features:
             processor.latent_semantic = LatentSemantic.fit([text or "" for text in transcripts], **features["text"])
+            extractor.text_dimensions = processor.latent_semantic.size
         return processor
 
     @property
@@ -243,10 +260,7 @@ class EmotionProcessor(ProcessorMixin):
 def _check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
-            matches = get_close_matches(str(name), known, n=1)
-            raise FeatureError(
-                field, f"any of {', '.join(known)}", repr(name), f"did you mean {matches[0]!r}?" if matches else ""
-            )
+            raise FeatureError(field, f"any of {', '.join(known)}", repr(name), nearest(name, known))
 
 
 def _parties(dialogue: Sequence[dict]) -> list[int]:

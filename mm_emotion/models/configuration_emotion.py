@@ -1,13 +1,12 @@
 """The one base configuration: strict data that every family extends with its own fields."""
 
 from dataclasses import fields
-from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from transformers import PreTrainedConfig
 
-from mm_emotion.errors import ConfigError
+from mm_emotion.errors import ConfigError, nearest
 from mm_emotion.schema import MODALITIES
 
 # Keys that transformers itself writes into, or passes along with, a configuration besides its declared fields.
@@ -46,12 +45,6 @@ def _describe(hint: Any) -> str:
     if hint is NoneType:
         return "None"
     return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint).replace("typing.", "")
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """A hint that names the known word most like `name`, or the empty string."""
-    matches = get_close_matches(name, known, n=1)
-    return f"did you mean {matches[0]!r}?" if matches else ""
 
 
 class EmotionConfig(PreTrainedConfig):

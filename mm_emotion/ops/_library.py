@@ -18,6 +18,13 @@ import torch
 from mm_emotion.errors import BrokenExtensionError
 
 LIBRARY = Path(__file__).parent.parent / "_ops.abi3.so"
+OPS = (
+    "product_fusion",
+    "product_fusion_backward",
+    "dialogue_rnn_scan",
+    "dialogue_rnn_scan_chain",
+    "dialogue_rnn_scan_backward",
+)
 
 # A plain global: torch.compile can neither read a ContextVar nor see it change.
 _reference = False
@@ -43,7 +50,7 @@ def load(library: Path) -> frozenset[str]:
     """Load the extension and return the device types it has kernels for; none if the file is not there.
 
     Raises:
-        BrokenExtensionError: the file is there but is no library that this torch can load.
+        BrokenExtensionError: the file is there but is no library that this torch can load, or an outdated one.
     """
     if not library.exists() or os.environ.get("MM_EMOTION_OPS") == "reference":
         return frozenset()
@@ -51,6 +58,8 @@ def load(library: Path) -> frozenset[str]:
         torch.ops.load_library(library)
     except OSError as error:
         raise BrokenExtensionError(library, error) from error
+    if missing := [name for name in OPS if not hasattr(torch.ops.mm_emotion, name)]:
+        raise BrokenExtensionError(library, f"it was built from older sources, without {', '.join(missing)}")
     return frozenset({"cpu"})
 
 

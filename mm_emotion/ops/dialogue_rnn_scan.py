@@ -20,7 +20,8 @@ from torch import Tensor
 
 from mm_emotion.errors import BatchError
 from mm_emotion.ops._dialogue_rnn_scan_fused import fused_scan
-from mm_emotion.ops._library import reference_ops_wanted
+from mm_emotion.ops._dialogue_rnn_scan_native import native_scan
+from mm_emotion.ops._library import has_kernel, reference_ops_wanted
 from mm_emotion.ops.masking import masked_softmax, reading_order
 
 
@@ -72,7 +73,7 @@ def dialogue_rnn_scan(
         (R, B, U, A). This kind has no fast path.
 
     Raises:
-        BatchError: a tensor does not fit the others; it names the tensor.
+        BatchError: a tensor does not fit the others, or holds an index out of range; it names the tensor.
     """
     _check(inputs, queries, speakers, lengths, weights, num_parties, keep_mask, state, concat)
     # A recurrence stays in the precision of its weights, also where autocast lowers that of the layers around it.
@@ -82,8 +83,9 @@ def dialogue_rnn_scan(
             options = {"num_parties": num_parties, "keep_mask": keep_mask, "keep": keep, "state": state}
             return dialogue_rnn_scan_reference(inputs, queries, speakers, lengths, weights, **options, concat=concat)
         start = (None,) * 4 if state is None else tuple(state)
-        fused = fused_scan(inputs, queries, speakers, lengths, weights, num_parties, keep_mask, keep, start)
-    return ScanOutput(*fused)
+        scan = native_scan if has_kernel(inputs) else fused_scan
+        states = scan(inputs, queries, speakers, lengths, weights, num_parties, keep_mask, keep, start)
+    return ScanOutput(*states)
 
 
 def dialogue_rnn_scan_reference(
@@ -252,28 +254,43 @@ def _check(
     concat: list[Tensor] | None,
 ) -> None:
     directions, dialogues, steps = inputs.shape[:3]
-    if directions not in (1, 2) or len(weights) not in (10 * directions, 13 * directions):
+    # Plain comparisons: under torch.compile sizes are symbols, which `in` does not compare.
+    if not 1 <= directions <= 2 or (len(weights) != 10 * directions and len(weights) != 13 * directions):
         raise BatchError("weights", "10, or with a listener 13, for each of 1 or 2 directions", len(weights))
     listener = len(weights) == 13 * directions
+    if any(weights[index].dim() != 2 for index in (1, 4, 8)):
+        raise BatchError("weights", "matrices W_gh, W_pq and W_eh", [weights[index].dim() for index in (1, 4, 8)])
     g_size, p_size, e_size = weights[1].shape[1], weights[4].shape[1], weights[8].shape[1]
     score_size = g_size if concat is None else concat[0].shape[0]
+    kind = weights[0].dtype
     expected = {
-        "inputs": (inputs, (directions, dialogues, steps, 3 * g_size + (6 if listener else 3) * p_size)),
-        "queries": (queries, (directions, dialogues, steps, score_size)),
-        "speakers": (speakers, (dialogues, steps)),
-        "lengths": (lengths, (dialogues,)),
+        "inputs": (inputs, (directions, dialogues, steps, 3 * g_size + (6 if listener else 3) * p_size), None),
+        "queries": (queries, (directions, dialogues, steps, score_size), None),
+        "speakers": (speakers, (dialogues, steps), torch.int64),
+        "lengths": (lengths, (dialogues,), torch.int64),
     }
+    rows = [(3 * size, width) for size, width in ((g_size, p_size), (p_size, g_size), (e_size, p_size))]
+    columns = [(3 * size, size) for size in (g_size, p_size, e_size)]
+    shapes = [rows[0], columns[0], (3 * g_size,), rows[1], columns[1], (3 * p_size,)]
+    shapes += [rows[2], (3 * e_size,), columns[2], (3 * e_size,)]
+    shapes += [columns[1], columns[1], (3 * p_size,)] if listener else []
+    for index, (weight, shape) in enumerate(zip(weights, shapes * directions, strict=True)):
+        expected[f"weights[{index}]"] = (weight, shape, kind)
     if keep_mask is not None:
         width = g_size + p_size + e_size + (num_parties * p_size if listener else 0)
-        expected["keep_mask"] = (keep_mask, (directions, dialogues, steps, width))
+        expected["keep_mask"] = (keep_mask, (directions, dialogues, steps, width), torch.bool)
     if state is not None:
         past = state.history.shape[1]
-        expected["state.history"] = (state.history, (dialogues, past, g_size))
-        expected["state.history_lengths"] = (state.history_lengths, (dialogues,))
-        expected["state.party_states"] = (state.party_states, (1, dialogues, num_parties, p_size))
-        expected["state.emotion_state"] = (state.emotion_state, (1, dialogues, e_size))
+        expected["state.history"] = (state.history, (dialogues, past, g_size), None)
+        expected["state.history_lengths"] = (state.history_lengths, (dialogues,), torch.int64)
+        expected["state.party_states"] = (state.party_states, (1, dialogues, num_parties, p_size), None)
+        expected["state.emotion_state"] = (state.emotion_state, (1, dialogues, e_size), None)
         if directions != 1:
             raise BatchError("state", "one direction", directions)
-    for name, (tensor, shape) in expected.items():
+    for name, (tensor, shape, dtype) in expected.items():
         if tensor.shape != shape:
             raise BatchError(name, f"shape {shape}", tuple(tensor.shape))
+        if dtype is not None and tensor.dtype != dtype:
+            raise BatchError(name, dtype, tensor.dtype)
+        if tensor.device != inputs.device:
+            raise BatchError(name, f"device {inputs.device}", tensor.device)

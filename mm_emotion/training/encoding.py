@@ -8,8 +8,10 @@ from datasets import Dataset, Features, List, Value
 from mm_emotion.errors import FeatureError
 
 
-def add_vectors(rows: Dataset, column: str, vectors: np.ndarray) -> Dataset:
+def add_vectors(rows: Dataset, column: str, vectors: np.ndarray, present: np.ndarray | None = None) -> Dataset:
     """`rows` with `vectors` (N, D) as float32 column `column`, in the place of one of that name.
+
+    Rows where `present` (N,) is False had nothing to encode and get None.
 
     Raises FeatureError when their number differs from the rows or one is not finite.
     """
@@ -21,7 +23,10 @@ def add_vectors(rows: Dataset, column: str, vectors: np.ndarray) -> Dataset:
     if column in rows.column_names:
         rows = rows.remove_columns(column)
     feature = Features({column: List(Value("float32"))})[column]
-    return rows.add_column(column, list(vectors.astype(np.float32)), feature=feature)
+    values = list(vectors.astype(np.float32))
+    if present is not None:
+        values = [value if here else None for value, here in zip(values, present, strict=True)]
+    return rows.add_column(column, values, feature=feature)
 
 
 def dialogue_folds(dialogue_ids: Sequence[str], folds: int, seed: int) -> list[set[str]]:

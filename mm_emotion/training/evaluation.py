@@ -2,6 +2,7 @@
 
 import csv
 import operator
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,13 @@ class Prediction:
     hidden_states: np.ndarray
     labels: np.ndarray
     dialogue_ids: np.ndarray
+
+    @property
+    def labelled(self) -> int:
+        """How many rows have a label."""
+        if self.labels.ndim == 2:
+            return int((~np.isnan(self.labels[:, 0])).sum())
+        return int((self.labels != IGNORE_INDEX).sum())
 
     @property
     def classes(self) -> np.ndarray:
@@ -179,7 +187,7 @@ def part_results(
         "recipe": recipe.name,
         "corpus": recipe.corpus.name,
         "labels": recipe.corpus.labels,
-        "split": facts.split.name,
+        "split": facts.split.name + ("" if facts.split.speaker_independent else " (speaker_independent: false)"),
         "fold": part,
         "seed": facts.seed,
         "selected_on": LEGACY if facts.selected_on == "test" or facts.split.legacy else facts.selected_on,
@@ -188,15 +196,16 @@ def part_results(
     }
     values = scores(prediction, recipe.is_regression)
     if recipe.is_regression:
-        return result_rows(stamp, values, len(prediction.labels))
+        return result_rows(stamp, values, prediction.labelled)
     for name, (low, high) in intervals(prediction).items():
         values |= {f"{name}_low": low, f"{name}_high": high}
-    rows = result_rows(stamp, values, len(prediction.labels))
+    rows = result_rows(stamp, values, prediction.labelled)
     if part == "test" and scenarios is not None:
         names = np.asarray(scenarios, dtype=object)
-        for scenario in sorted(set(scenarios)):
+        for scenario in sorted({name for name in scenarios if name}):
             some = subset(prediction, names == scenario)
-            rows += result_rows({**stamp, "fold": f"{part}/{scenario}"}, scores(some, False), len(some.labels))
+            if some.labelled:
+                rows += result_rows({**stamp, "fold": f"{part}/{scenario}"}, scores(some, False), some.labelled)
     return rows
 
 
@@ -245,12 +254,15 @@ def commit() -> str:
     if not (folder / ".git").exists():
         return "release"
 
+    if shutil.which("git") is None:
+        return "unknown"
+
     def git(*words: str) -> str:
         return subprocess.run(
             ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
         ).stdout.strip()
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "mm_emotion", "csrc", "datasets_scripts")
+    changed = git("status", "--porcelain", "--", "mm_emotion", "csrc", "datasets_scripts")
     return (git("rev-parse", "--short", "HEAD") or "unborn") + ("+changes" if changed else "")
 
 

@@ -1,7 +1,8 @@
 """The training loop, driven by Accelerate: seeded order, exact resume, selection on the parts it is given.
 
 Each epoch visits the units in an order drawn from (seed, epoch) alone. A batch is cut over the processes, and the loss
-is the summed numerator over the summed normaliser of all, so the number of processes changes nothing but speed.
+is the summed numerator over the summed normaliser of all, so the number of processes changes nothing but speed (but
+for the ccc loss, a statistic of each process's share).
 """
 
 import json
@@ -16,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather, reduce
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from mm_emotion.atomic import replace_file
@@ -147,6 +149,9 @@ class _Run:
             parameters, lr=training.learning_rate, weight_decay=training.weight_decay
         )
         self.prepared, self.optimizer = accelerator.prepare(model, optimizer)
+        self.average = None
+        if training.average_decay is not None:
+            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(training.average_decay))
         self.epoch_loss = torch.zeros((), device=accelerator.device)
         torch.manual_seed(seed + 1_000_003 * accelerator.process_index)
 
@@ -165,8 +170,15 @@ class _Run:
             self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.training.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         self.epoch_loss += numerator.detach() / total
         return bool(save_now)
+
+    @property
+    def evaluated(self) -> torch.nn.Module:
+        """The model that is judged and kept: the averaged one where the recipe asks for it."""
+        return self.model if self.average is None else self.average.module
 
     def take_epoch_loss(self, batches: int) -> float:
         """Mean loss of the batches since the last call; raises TrainingError when it is not finite."""
@@ -183,6 +195,8 @@ class _Run:
             tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
             for index, entries in self.optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in entries.items()}
+            if self.average is not None:
+                tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
             tensors["random_states"] = random_states
             tensors["epoch_loss"] = epoch_loss
             if torch.cuda.is_available():
@@ -193,7 +207,7 @@ class _Run:
 
     def save_best(self, name: str) -> None:
         if self.accelerator.is_main_process:
-            _write_tensors(dict(self.model.state_dict()), self.folder / f"best_{name}.safetensors", {})
+            _write_tensors(dict(self.evaluated.state_dict()), self.folder / f"best_{name}.safetensors", {})
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> Progress:
@@ -209,7 +223,16 @@ class _Run:
                 "one of other data or settings",
                 "remove it or name another --out",
             )
+        progress = Progress(**json.loads(metadata["progress"]))
+        if progress.epoch > self.training.epochs:
+            hint = "remove it or name another --out"
+            raise CheckpointError(
+                f"training state {path}", f"at most {self.training.epochs} epochs", progress.epoch, hint
+            )
         self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        if self.average is not None:
+            averages = {k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")}
+            self.average.load_state_dict(averages)
         optimizer = self.optimizer.state_dict()
         states: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in tensors.items():
@@ -222,11 +245,11 @@ class _Run:
         torch.set_rng_state(tensors["random_states"][rank].clone())
         if torch.cuda.is_available() and "cuda_random_state" in tensors:
             torch.cuda.set_rng_state(tensors["cuda_random_state"])
-        return Progress(**json.loads(metadata["progress"]))
+        return progress
 
     def _identity(self) -> str:
         """What must agree between a state and the run that resumes it; the number of epochs may grow."""
-        training = {key: value for key, value in asdict(self.training).items() if key not in ("epochs", "patience")}
+        training = {key: value for key, value in asdict(self.training).items() if key != "epochs"}
         shapes = {key: list(value.shape) for key, value in self.model.state_dict().items()}
         return json.dumps(
             {
@@ -260,8 +283,8 @@ def _end_epoch(run: _Run, progress: Progress, selection_sets, training: Training
             "lower training.learning_rate?",
         )
     for position, (name, dataset) in enumerate(selection_sets.items()):
-        prediction = predict(run.model, dataset, collator, accelerator=run.accelerator)
-        value, better = monitored_value(training.monitor, prediction, run.model)
+        prediction = predict(run.evaluated, dataset, collator, accelerator=run.accelerator)
+        value, better = monitored_value(training.monitor, prediction, run.evaluated)
         row[f"{name}_{training.monitor}"] = value
         previous = progress.best.get(name)
         improved = previous is None or better(value, previous["value"])

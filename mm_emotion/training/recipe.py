@@ -5,9 +5,10 @@ types are errors that name the field; `training.learning_rate=1e-3` on the comma
 """
 
 import dataclasses
-import difflib
+import hashlib
+import json
+import math
 import re
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,15 @@ from typing import Any, Literal
 import yaml
 
 from mm_emotion.atomic import replace_file
-from mm_emotion.errors import RecipeError
-from mm_emotion.schema import AFFECT_DIMENSIONS, LABEL_SETS
+from mm_emotion.errors import RecipeError, nearest
+from mm_emotion.schema import AFFECT_DIMENSIONS, LABEL_SETS, MODALITIES
+from mm_emotion.training.parsing import apply_override, build, read_yaml
 
 RECIPES_FOLDER = Path(__file__).resolve().parent.parent / "recipes"
+CLASS_MONITORS = ("accuracy", "unweighted_accuracy", "weighted_f1")
+AFFECT_MONITORS = ("mean_absolute_error",)
+
+_SAFE_PART = re.compile(r"\w[\w .+=,@()-]*")
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Training:
     """Optimisation; `batch_size` counts units over all processes, and the unit is a dialogue or a single utterance.
 
     With `crop`, a dialogue is every other time cut to a random stretch of at least that share of it. `monitor` chooses
-    epochs; `patience` is how many may pass without gain.
+    epochs; `patience` is how many may pass without gain. With `average_decay` the exponential moving average of the
+    weights over the steps is what is judged and kept.
     """
 
     epochs: int
@@ -71,6 +78,7 @@ class Training:
     weight_decay: float = 0.0
     class_weights: Literal["none", "inverse_frequency"] | list[float] = "none"
     crop: float | None = None
+    average_decay: float | None = None
     gradient_clip: float | None = None
     patience: int | None = None
     monitor: Literal["loss", "accuracy", "unweighted_accuracy", "weighted_f1", "mean_absolute_error"] = "loss"
@@ -127,31 +135,42 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(name: str, overrides: typing.Sequence[str] = ()) -> Recipe:
-    """Read a recipe by name or file and apply `section.key=value` overrides.
+    """Read a recipe by name or file and apply `section.key=value` overrides, which add a mark to its name.
 
     Raises RecipeError for an unknown name, key, type or value.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES_FOLDER / f"{name}.yaml"
     if not path.is_file():
-        raise RecipeError(
-            f"recipe {name!r}", "a name from `mm-emotion list` or a YAML file", *_nearest(name, list_recipes())
-        )
+        hint = nearest(name, list_recipes())
+        raise RecipeError("recipe", "a name from `mm-emotion list` or a YAML file", repr(name), hint)
     label = path.stem if path.suffix and name.endswith((".yaml", ".yml")) else name
-    return parse_recipe(path.read_text(encoding="utf-8"), label, overrides)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"recipe {name!r}", "a text in UTF-8", error) from error
+    recipe = parse_recipe(text, label, overrides)
+    if overrides and (mark := _mark(recipe)) != _mark(parse_recipe(text, label)):
+        # What was changed is another experiment: its runs and results must not pass for those of the recipe.
+        return dataclasses.replace(recipe, name=f"{recipe.name}+{mark}")
+    return recipe
+
+
+def _mark(recipe: Recipe) -> str:
+    """Eight letters that stand for all of a recipe but its name and seeds."""
+    protocol = dataclasses.replace(recipe.protocol, seeds=[])
+    text = json.dumps(dataclasses.asdict(dataclasses.replace(recipe, name="", protocol=protocol)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def parse_recipe(text: str, name: str, overrides: typing.Sequence[str] = ()) -> Recipe:
     """Parse a recipe's YAML; a `name` inside the text wins over the argument."""
-    try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader subclass
-    except yaml.YAMLError as error:
-        raise RecipeError(f"recipe {name!r}", "valid YAML", str(error).replace("\n", " ")) from error
+    data = read_yaml(f"recipe {name!r}", text)
     if not isinstance(data, dict):
         raise RecipeError(f"recipe {name!r}", "a mapping of sections", type(data).__name__)
     data = {"name": name, **data}
     for override in overrides:
-        _apply_override(data, override)
-    recipe = _build(Recipe, data, "")
+        apply_override(data, override)
+    recipe = build(Recipe, data)
     _check(recipe)
     return recipe
 
@@ -166,121 +185,83 @@ def save_recipe(recipe: Recipe, path: Path, resolved: dict[str, Any] | None = No
         temporary.write_text(text, encoding="utf-8")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML whose floats may be written 1e-4 as well as 1.0e-4, and whose repeated keys are errors."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)$"),
-    list("-+0123456789."),
-)
-
-
-def _apply_override(data: dict, override: str) -> None:
-    key, separator, value = override.partition("=")
-    if not separator or not key:
-        raise RecipeError(f"override {override!r}", "section.key=value", "no '='" if not separator else "no key")
-    *sections, last = key.split(".")
-    for section in sections:
-        data = data.setdefault(section, {})
-        if not isinstance(data, dict):
-            raise RecipeError(f"override {override!r}", f"{section} to be a section", repr(data))
-    data[last] = yaml.load(value, Loader=_Loader)  # noqa: S506 - a SafeLoader subclass
-
-
 def _check(recipe: Recipe) -> None:
-    corpus = recipe.corpus
+    if not all(_SAFE_PART.fullmatch(part) for part in recipe.name.split("/")):
+        raise RecipeError("name", "words with '/' between them, which make the folder of the runs", repr(recipe.name))
+    _check_corpus(recipe.corpus)
+    _check_model(recipe)
+    _check_training(recipe)
+    for modality, encoder in recipe.encoders.items():
+        if modality not in MODALITIES:
+            hint = nearest(modality, MODALITIES)
+            raise RecipeError(f"encoders.{modality}", f"a modality of {MODALITIES}", repr(modality), hint)
+        if encoder.folds < 2:
+            raise RecipeError(f"encoders.{modality}.folds", "at least 2", encoder.folds)
+    check_seeds("protocol.seeds", recipe.protocol.seeds)
+
+
+def check_seeds(where: str, seeds: typing.Sequence[int]) -> None:
+    """Raise RecipeError naming `where` unless there are seeds and each is one that every random generator takes."""
+    if not seeds:
+        raise RecipeError(where, "at least one seed", "none")
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise RecipeError(where, "seeds from 0 to 2**32 - 1", seed)
+
+
+def _check_corpus(corpus: Corpus) -> None:
     known = sorted({*LABEL_SETS, *AFFECT_DIMENSIONS})
     if corpus.name not in known:
-        raise RecipeError("corpus.name", f"one of {known}", *_nearest(corpus.name, known))
+        raise RecipeError("corpus.name", f"one of {known}", repr(corpus.name), nearest(corpus.name, known))
     labels = [*LABEL_SETS.get(corpus.name, ()), *AFFECT_DIMENSIONS.get(corpus.name, ())]
     if corpus.labels not in labels:
-        raise RecipeError("corpus.labels", f"one of {labels}", *_nearest(corpus.labels, labels))
-    if "model_type" not in recipe.model:
-        raise RecipeError("model.model_type", "a model type", "nothing")
-    if recipe.model.get("num_labels", len(recipe.label_names)) != len(recipe.label_names):
-        expected = f"{len(recipe.label_names)} (labels {corpus.name}/{corpus.labels})"
+        raise RecipeError("corpus.labels", f"one of {labels}", repr(corpus.labels), nearest(corpus.labels, labels))
+
+
+def _check_model(recipe: Recipe) -> None:
+    """What is read before the model's own configuration checks the rest."""
+    kind = recipe.model.get("model_type")
+    if not isinstance(kind, str):
+        raise RecipeError("model.model_type", "a model type", "nothing" if kind is None else repr(kind))
+    widths = recipe.model.get("modality_dims")
+    if widths is not None and not isinstance(widths, dict):
+        raise RecipeError("model.modality_dims", "a mapping of modality to width", repr(widths))
+    for modality in widths or ():
+        if modality not in MODALITIES:
+            hint = nearest(modality, MODALITIES)
+            raise RecipeError("model.modality_dims", f"modalities of {MODALITIES}", repr(modality), hint)
+    count = len(recipe.label_names)
+    if recipe.model.get("num_labels", count) != count:
+        expected = f"{count} (labels {recipe.corpus.name}/{recipe.corpus.labels})"
         raise RecipeError("model.num_labels", expected, recipe.model["num_labels"])
-    if isinstance(recipe.training.class_weights, list) and len(recipe.training.class_weights) != len(
-        recipe.label_names
-    ):
-        raise RecipeError(
-            "training.class_weights", f"{len(recipe.label_names)} numbers", len(recipe.training.class_weights)
-        )
-    for name in ("epochs", "batch_size", "learning_rate"):
-        if getattr(recipe.training, name) <= 0:
-            raise RecipeError(f"training.{name}", "a positive number", getattr(recipe.training, name))
-    if recipe.training.crop is not None and not 0 < recipe.training.crop < 1:
-        raise RecipeError("training.crop", "a share between 0 and 1", recipe.training.crop)
-    if not recipe.protocol.seeds:
-        raise RecipeError("protocol.seeds", "at least one seed", "none")
 
 
-def _nearest(given: str, known: typing.Iterable[str]) -> tuple[str, str]:
-    """What was given, and a hint with the closest known name."""
-    close = difflib.get_close_matches(str(given), list(known), n=1)
-    return repr(given), f"did you mean {close[0]!r}?" if close else ""
+def _check_training(recipe: Recipe) -> None:
+    training = recipe.training
+    for name in ("epochs", "batch_size", "learning_rate", "gradient_clip", "patience"):
+        value = getattr(training, name)
+        if value is not None and not 0 < value < math.inf:
+            raise RecipeError(f"training.{name}", "a positive number", value)
+    if not 0 <= training.weight_decay < math.inf:
+        raise RecipeError("training.weight_decay", "a number of at least 0", training.weight_decay)
+    for name in ("crop", "average_decay"):
+        value = getattr(training, name)
+        if value is not None and not 0 < value < 1:
+            raise RecipeError(f"training.{name}", "a share between 0 and 1", value)
+    monitors = ("loss", *(AFFECT_MONITORS if recipe.is_regression else CLASS_MONITORS))
+    if training.monitor not in monitors:
+        task = "an affect dimension" if recipe.is_regression else "classes"
+        raise RecipeError("training.monitor", f"one of {list(monitors)} for {task}", repr(training.monitor))
+    _check_class_weights(recipe)
 
 
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """Turn plain data into `kind`, a dataclass or a plain type, or raise RecipeError naming the field `where`."""
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise RecipeError(where, f"a mapping for {kind.__name__}", repr(value))
-        fields = {entry.name: entry for entry in dataclasses.fields(kind)}
-        hints = typing.get_type_hints(kind)
-        prefix = f"{where}." if where else ""
-        for key in value:
-            if key not in fields:
-                raise RecipeError(f"{prefix}{key}", f"one of {sorted(fields)}", *_nearest(key, fields))
-        for name, entry in fields.items():
-            required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-            if required and name not in value:
-                raise RecipeError(f"{prefix}{name}", "a value", "nothing")
-        return kind(**{key: _build(hints[key], item, f"{prefix}{key}") for key, item in value.items()})
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        return _build_union(arguments, value, where)
-    if origin is Literal:
-        if value not in arguments or isinstance(value, bool):
-            raise RecipeError(where, f"one of {list(arguments)}", *_nearest(value, map(str, arguments)))
-        return value
-    if origin is list:
-        if not isinstance(value, list):
-            raise RecipeError(where, "a list", repr(value))
-        return [_build(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise RecipeError(where, "a mapping", repr(value))
-        return {str(key): _build(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is Any:
-        return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise RecipeError(where, f"a value of type {kind.__name__}", repr(value))
-    return value
-
-
-def _build_union(kinds: tuple, value: Any, where: str) -> Any:
-    errors = []
-    for kind in kinds:
-        if kind is type(None):
-            if value is None:
-                return None
-            continue
-        try:
-            return _build(kind, value, where)
-        except RecipeError as error:
-            errors.append(error)
-    raise (
-        errors[0] if len(errors) == 1 else RecipeError(where, " or ".join(str(e.expected) for e in errors), repr(value))
-    )
+def _check_class_weights(recipe: Recipe) -> None:
+    weights = recipe.training.class_weights
+    if weights != "none" and recipe.is_regression:
+        raise RecipeError("training.class_weights", "'none' for an affect dimension", repr(weights))
+    if not isinstance(weights, list):
+        return
+    if len(weights) != len(recipe.label_names):
+        raise RecipeError("training.class_weights", f"{len(recipe.label_names)} numbers", len(weights))
+    if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+        raise RecipeError("training.class_weights", "finite numbers of at least 0, not all 0", weights)

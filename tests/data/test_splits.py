@@ -86,7 +86,8 @@ def test_published_follows_the_split_column_and_measures_speakers(make_rows):
     split = resolve_split(rows, "published")
     assert not split.speaker_independent
     assert any(
-        "test and the other parts, which share 1 speakers: declared" in note for note in validate_split(rows, split)
+        "test and the other parts: 1 shared speakers, as this split declares" in note
+        for note in validate_split(rows, split)
     )
 
 
@@ -144,7 +145,7 @@ def test_a_broken_speaker_promise_names_the_speakers(make_rows):
     with pytest.raises(SplitError, match="train and validation, as declared, got 's3F', 's3M'"):
         validate_split(rows, broken)
     notes = validate_split(rows, replace(broken, independent_validation=False))
-    assert notes[-1] == "speaker_independent: false for train and validation, which share 2 speakers: declared"
+    assert notes[-1] == "speaker_independent: false for train and validation: 2 shared speakers, as this split declares"
 
 
 def test_empty_parts_strange_ids_and_repeated_utterances_are_refused(make_rows):
@@ -192,7 +193,7 @@ def test_the_iemocap_splits():
     split = resolve_split(rows, "session5_test")
     assert [len(ids) for ids in (split.train, split.validation, split.test)] == [108, 12, 31]
     assert [len(take(rows, split, part)) for part in ("train", "validation", "test")] == [5163, 647, 1623]
-    assert any("train and validation, which share 8 speakers" in note for note in validate_split(rows, split))
+    assert any("train and validation: 8 shared speakers" in note for note in validate_split(rows, split))
     assert resolve_split(rows, "published").test == split.test
     for number in range(1, 6):
         assert len(validate_split(rows, resolve_split(rows, f"session_fold_{number}"))) == 1

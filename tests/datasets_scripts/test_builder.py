@@ -200,7 +200,19 @@ def test_command_line_prints_the_manifest_or_one_line_of_error(raw, tmp_path, ca
     (raw / "names.txt").write_text("bad\n")
     assert main(Toy, argv) == 2
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", "names.txt, line 1: expected a good name, got bad\n")
+    assert printed.out == ""
+    assert printed.err == f"python -m {Toy.__module__}: names.txt, line 1: expected a good name, got bad\n"
+
+
+def test_help_and_errors_carry_the_name_that_was_typed(raw, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(Toy, ["--help"], "corpus-tool toy")
+    text = capsys.readouterr().out
+    assert "usage: corpus-tool toy" in text and "  corpus-tool toy --data-dir" in text and "python -m" not in text
+    (tmp_path / "file").touch()
+    assert main(Toy, ["--data-dir", str(raw), "--out", str(tmp_path / "file" / "out")], "corpus-tool toy") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("corpus-tool toy: ") and str(tmp_path / "file") in error and error.count("\n") == 1
 
 
 def test_help_shows_configs_options_and_an_example(capsys):

@@ -72,6 +72,13 @@ def test_any_subset_of_features_is_fitted_saved_and_loaded(tmp_path, rows, featu
         assert same(batch, AutoProcessor.from_pretrained(tmp_path / "twice")([rows]))
 
 
+def test_lost_latent_semantic_tables_are_noticed(tmp_path, rows):
+    EmotionProcessor.fit(rows, {"text": SEMANTIC, "audio": {}}).save_pretrained(tmp_path)
+    (tmp_path / "latent_semantic.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="vectors of 4 values"):
+        AutoProcessor.from_pretrained(tmp_path)
+
+
 def test_a_processor_loads_from_the_folder_of_a_model(tmp_path, processor, rows):
     (tmp_path / "config.json").write_text('{"model_type": "a_family_of_this_package"}')
     processor.save_pretrained(tmp_path)
@@ -221,9 +228,22 @@ def test_another_version_or_width_of_the_feature_is_refused(tmp_path, processor)
             EmotionFeatureExtractor("functionals", **options)
 
 
+@pytest.mark.parametrize("lost", ["mean", "scale"])
+def test_sound_is_never_read_without_its_standardisation(tmp_path, processor, lost):
+    processor.save_pretrained(tmp_path)
+    path = tmp_path / "processor_config.json"
+    saved = json.loads(path.read_text())
+    saved["feature_extractor"][lost] = None
+    path.write_text(json.dumps(saved))
+    with pytest.raises(CheckpointError, match="mean and scale"):
+        AutoProcessor.from_pretrained(tmp_path)
+
+
 def test_the_extractor_alone_is_saved_and_loaded(tmp_path):
     extractor = EmotionFeatureExtractor("functionals")
-    np.testing.assert_array_equal(extractor(sound(1), 16000), acoustic_functionals(sound(1), 16000))
+    np.testing.assert_array_equal(extractor.extract(sound(1), 16000), acoustic_functionals(sound(1), 16000))
+    with pytest.raises(FeatureError, match="call fit first"):
+        extractor(sound(1), 16000)
     extractor.fit([extractor.extract(sound(number), 16000) for number in range(3)])
     extractor.save_pretrained(tmp_path)
     loaded = AutoFeatureExtractor.from_pretrained(tmp_path)

@@ -39,7 +39,11 @@ TINY = {
         "after_concat": {**TEXT_CNN, "pooling": "after_concat", "max_length": 6},
         "per_branch": {**TEXT_CNN, "pooling": "per_branch", "conv_padding": "same", "max_length": 6},
     },
-    "bc_lstm": {"plain": BC_LSTM, "attention": {**BC_LSTM, "use_attention": True}},
+    "bc_lstm": {
+        "plain": BC_LSTM,
+        "attention": {**BC_LSTM, "use_attention": True},
+        "turns": {**BC_LSTM, "speaker_turns": True},
+    },
     "dialogue_rnn": {
         "plain": DIALOGUE_RNN,
         "listener": {**DIALOGUE_RNN, "listener_state": True},

@@ -1,6 +1,7 @@
 import pytest
 
 from mm_emotion.errors import BrokenExtensionError
+from mm_emotion.ops import _library
 from mm_emotion.ops._library import build_info, kernel_devices, load, reference_ops_wanted, use_reference_ops
 
 
@@ -34,6 +35,13 @@ def test_a_broken_extension_says_what_to_do(tmp_path, monkeypatch):
         load(broken)
     monkeypatch.setenv("MM_EMOTION_OPS", "reference")
     assert load(broken) == frozenset()
+
+
+@pytest.mark.skipif(not kernel_devices(), reason="the native extension is not built")
+def test_an_outdated_extension_says_what_it_lacks(monkeypatch):
+    monkeypatch.setattr(_library, "OPS", ("product_fusion", "newer_op"))
+    with pytest.raises(BrokenExtensionError, match="older sources, without newer_op"):
+        load(_library.LIBRARY)
 
 
 def test_build_info_names_the_compiler_where_there_is_a_build():

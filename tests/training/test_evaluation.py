@@ -24,7 +24,7 @@ from mm_emotion.training.evaluation import (
     write_results,
 )
 from mm_emotion.training.recipe import parse_recipe
-from mm_emotion.training.reproduction import build_model
+from mm_emotion.training.stages import build_model
 
 RECIPE = parse_recipe(
     """

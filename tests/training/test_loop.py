@@ -22,7 +22,7 @@ from mm_emotion.errors import CheckpointError, TrainingError
 from mm_emotion.training import loop
 from mm_emotion.training.loop import cropped, epoch_order, load_best, train
 from mm_emotion.training.recipe import parse_recipe
-from mm_emotion.training.reproduction import build_model
+from mm_emotion.training.stages import build_model
 
 TEXT = """
 corpus: {name: iemocap, labels: six_way, split: session5_test}
@@ -90,12 +90,15 @@ def test_the_loss_falls_and_the_best_epoch_is_kept(tmp_path, parts):
     assert same(weights(model), last) == (best["epoch"] == 8)
 
 
-@pytest.mark.parametrize("calls", [1, 3, 5, 6, 9, 11])
-def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, parts, calls):
-    whole, _ = run(tmp_path / "whole", parts)
+@pytest.mark.parametrize(
+    ("calls", "average_decay"), [(1, None), (3, None), (5, None), (6, None), (9, None), (11, None), (3, 0.9), (9, 0.9)]
+)
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, parts, calls, average_decay):
+    training = replace(RECIPE.training, average_decay=average_decay, crop=0.5)
+    whole, _ = run(tmp_path / "whole", parts, training=training)
     with pytest.raises(Interrupted):
-        run(tmp_path / "cut", parts, collator=FailingCollator(calls), state_seconds=0)
-    resumed, progress = run(tmp_path / "cut", parts, state_seconds=0)
+        run(tmp_path / "cut", parts, training=training, collator=FailingCollator(calls), state_seconds=0)
+    resumed, progress = run(tmp_path / "cut", parts, training=training, state_seconds=0)
     assert same(weights(whole), weights(resumed))
     assert progress.epoch == 3
     for name in ("best_validation.safetensors",):
@@ -141,6 +144,14 @@ def test_a_state_of_another_run_is_refused(tmp_path, parts):
         run(tmp_path, parts, seed=4)
 
 
+def test_a_run_is_not_shortened_after_the_fact(tmp_path, parts):
+    run(tmp_path, parts)
+    with pytest.raises(CheckpointError, match="at most 2 epochs"):
+        run(tmp_path, parts, training=replace(RECIPE.training, epochs=2))
+    _, progress = run(tmp_path, parts, training=replace(RECIPE.training, epochs=4))
+    assert progress.epoch == 4
+
+
 def test_a_truncated_state_is_a_typed_error(tmp_path, parts):
     run(tmp_path, parts)
     path = tmp_path / loop.STATE_FILE
@@ -180,6 +191,30 @@ def test_a_cropped_dialogue_is_a_stretch_of_it_drawn_from_its_numbers_alone():
     assert cropped(dialogue[:1], 0.3, 0, 0, 0) == dialogue[:1]
 
 
+def test_averaged_weights_are_what_is_kept(tmp_path, parts):
+    training = replace(RECIPE.training, epochs=1, average_decay=0.9)
+    model, _ = run(tmp_path, parts, training=training)
+    steps = []
+    torch.manual_seed(3)
+    again = build_model(RECIPE)
+    update = loop.AveragedModel.update_parameters
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            loop.AveragedModel, "update_parameters", lambda self, m: (steps.append(weights(m)), update(self, m))
+        )
+        train(
+            again, parts[0], {"validation": parts[1]}, training, seed=3, folder=tmp_path / "again",
+            accelerator=Accelerator(cpu=True), collator=EmotionCollator(2), progress_bar=False,
+        )  # fmt: skip
+    expected = steps[0]
+    for step in steps[1:]:
+        expected = {name: 0.9 * expected[name] + 0.1 * step[name] for name in expected}
+    kept = load_file(tmp_path / "best_validation.safetensors")
+    for name, value in expected.items():
+        torch.testing.assert_close(kept[name], value)
+    assert not same(kept, weights(model))
+
+
 def test_the_loop_is_handed_parts_and_has_no_way_to_the_corpus():
     names = set(inspect.signature(train).parameters)
     assert names == {
@@ -188,9 +223,16 @@ def test_the_loop_is_handed_parts_and_has_no_way_to_the_corpus():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("mixed_precision", ["no", "bf16"])
-def test_mixed_precision_trains(tmp_path, parts, mixed_precision):
+@pytest.fixture
+def fresh_accelerator():
+    """Accelerate fixes the precision once a process; these tests try several."""
     AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("mixed_precision", ["no", "bf16"])
+def test_mixed_precision_trains(tmp_path, parts, mixed_precision, fresh_accelerator):
     model = build_model(RECIPE)
     progress = train(
         model, parts[0], {"validation": parts[1]}, RECIPE.training, seed=0, folder=tmp_path,

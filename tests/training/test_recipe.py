@@ -1,12 +1,14 @@
 """Recipes parse strictly, and every recipe of the package builds its model."""
 
+import json
+
 import pytest
 import torch
 import yaml
 
 from mm_emotion.errors import EmotionError, RecipeError
 from mm_emotion.training.recipe import RECIPES_FOLDER, list_recipes, load_recipe, parse_recipe, save_recipe
-from mm_emotion.training.reproduction import build_model
+from mm_emotion.training.stages import build_model
 
 TEXT = """
 corpus: {name: iemocap, labels: six_way, split: session5_test}
@@ -42,6 +44,33 @@ def test_overrides_go_through_the_same_checker():
         ("protocol.select_on=tset", "protocol.select_on", "test"),
         ("training.epochs.deep=1", "override", ""),
         ("training.epochs", "override", ""),
+        ("training.epochs=[1", "override", ""),
+        ("training.learning_rate=.nan", "training.learning_rate", ""),
+        ("training.learning_rate=.inf", "training.learning_rate", ""),
+        ("training.weight_decay=-1", "training.weight_decay", ""),
+        ("training.weight_decay=.nan", "training.weight_decay", ""),
+        ("training.patience=0", "training.patience", ""),
+        ("training.patience=-1", "training.patience", ""),
+        ("training.gradient_clip=0", "training.gradient_clip", ""),
+        ("training.gradient_clip=-1.5", "training.gradient_clip", ""),
+        ("training.crop=0", "training.crop", ""),
+        ("training.crop=1", "training.crop", ""),
+        ("training.crop=.nan", "training.crop", ""),
+        ("training.average_decay=1", "training.average_decay", ""),
+        ("training.monitor=mean_absolute_error", "training.monitor", ""),
+        ("training.class_weights=[1, 1, 1, 1, 1, -1]", "training.class_weights", ""),
+        ("training.class_weights=[1, 1, 1, 1, 1, .nan]", "training.class_weights", ""),
+        ("training.class_weights=[0, 0, 0, 0, 0, 0]", "training.class_weights", ""),
+        ("encoders.text={recipe: x, folds: 1}", "encoders.text.folds", ""),
+        ("encoders.txt={recipe: x}", "encoders.txt", "text"),
+        ("model.modality_dims=5", "model.modality_dims", ""),
+        ("model.modality_dims=[text]", "model.modality_dims", ""),
+        ("model.modality_dims={txt: 4}", "model.modality_dims", "text"),
+        ("model.model_type=[a]", "model.model_type", ""),
+        ("model.model_type=5", "model.model_type", ""),
+        ("model.model_type=", "model.model_type", ""),
+        ("protocol.seeds=[0, -1]", "protocol.seeds", ""),
+        ("protocol.seeds=[4294967296]", "protocol.seeds", ""),
     ],
 )
 def test_a_wrong_field_is_named_with_the_nearest_right_one(override, field, hint):
@@ -51,10 +80,55 @@ def test_a_wrong_field_is_named_with_the_nearest_right_one(override, field, hint
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("override", "field"),
+    [
+        ("training.monitor=accuracy", "training.monitor"),
+        ("training.class_weights=inverse_frequency", "training.class_weights"),
+        ("training.class_weights=[1]", "training.class_weights"),
+    ],
+)
+def test_what_is_for_classes_is_refused_for_an_affect_dimension(override, field):
+    affect = ["corpus.labels=valence"]
+    assert parse_recipe(TEXT, "x", [*affect, "training.monitor=mean_absolute_error"]).is_regression
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(TEXT, "x", [*affect, override])
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("name", ["my recipe", "paper/row_1", "2019/a-b.c", "émotion"])
+def test_a_name_is_a_folder_below_the_runs(name):
+    assert parse_recipe(TEXT, name).name == name
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../b", "/etc/x", "a//b", "", ".", ".hidden", "a\\b", "a/", "C:x", "a\0"])
+def test_a_name_that_leads_elsewhere_is_refused(name):
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(TEXT, "x", [f"name={json.dumps(name)}"])
+    assert caught.value.field == "name"
+
+
+def test_a_recipe_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(TEXT.encode() + b"note: caf\xe9\n")
+    with pytest.raises(RecipeError, match=r"recipe\.yaml.*UTF-8"):
+        load_recipe(str(path))
+
+
 @pytest.mark.parametrize("text", ["[1, 2]", "corpus: {", TEXT + "training: {}\n", "model: {}\ntraining: {}\n"])
 def test_text_that_is_no_recipe_is_refused(text):
     with pytest.raises(RecipeError):
         parse_recipe(text, "x")
+
+
+def test_a_changed_recipe_is_marked_and_seeds_are_no_change():
+    name = "bc_lstm/iemocap_bc_lstm_text"
+    changed = load_recipe(name, ["training.epochs=3"])
+    assert changed.name.startswith(f"{name}+")
+    assert changed.name == load_recipe(name, ["training.epochs=3", "protocol.seeds=[7]"]).name
+    assert changed.name != load_recipe(name, ["training.epochs=4"]).name
+    assert load_recipe(name, ["protocol.seeds=[7]"]).name == name
+    assert load_recipe(name, [f"training.epochs={load_recipe(name).training.epochs}"]).name == name
 
 
 def test_an_unknown_recipe_names_its_neighbour():

@@ -1,6 +1,7 @@
 """One seed from corpus to saved system: stages, protocol, out-of-fold encoding, and the errors on the way."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from transformers import AutoModel, AutoProcessor
 from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.data.splits import resolve_split
-from mm_emotion.errors import EmotionError, FeatureError, RecipeError
-from mm_emotion.training import reproduction
+from mm_emotion.errors import CheckpointError, CorpusError, EmotionError, FeatureError, RecipeError
+from mm_emotion.features.processor import EmotionProcessor
+from mm_emotion.training import loop, reproduction, stages
 from mm_emotion.training.evaluation import predict
+from mm_emotion.training.features import add_features
 from mm_emotion.training.recipe import load_recipe, parse_recipe
-from mm_emotion.training.reproduction import add_features, run_seed
+from mm_emotion.training.reproduction import run_seed
 
 CORPUS = "corpus: {name: iemocap, labels: six_way, split: session5_test}\n"
 TRAINING = "{epochs: 2, batch_size: 8, learning_rate: 1e-2, patience: 5, unit: %s}\n"
@@ -81,8 +84,8 @@ def test_the_strict_protocol_never_hands_over_the_test_part(recipe, words, split
         handed.append((train_set, dict(selection_sets)))
         return train(model, train_set, selection_sets, *arguments, **options)
 
-    train = reproduction.train
-    monkeypatch.setattr(reproduction, "train", watched)
+    train = stages.train
+    monkeypatch.setattr(stages, "train", watched)
     strict = parse_recipe(
         STAGE_TWO.replace("record_test_selection: true, ", "").replace("STAGE_ONE", str(tmp_path / "stage_one.yaml")),
         "strict",
@@ -102,9 +105,9 @@ def test_out_of_fold_vectors_differ_on_train_rows_alone(recipe, words, split, tm
     add = reproduction.add_vectors
 
     def keep(name):
-        def add_and_keep(rows, column, vectors):
+        def add_and_keep(rows, column, vectors, present):
             captured[name] = vectors.copy()
-            return add(rows, column, vectors)
+            return add(rows, column, vectors, present)
 
         return add_and_keep
 
@@ -140,26 +143,74 @@ def test_encoded_log_probabilities_stand_behind_the_recipes_own_vectors(recipe, 
 
 def test_a_second_start_takes_finished_stages_as_they_are(recipe, words, split, tmp_path, monkeypatch):
     first = run(recipe, words, split, tmp_path)
-    monkeypatch.setattr(reproduction.EmotionCollator, "__call__", count := Counter(EmotionCollator.__call__))
+
+    def no_step(*arguments):
+        raise AssertionError("a finished run was trained again")
+
+    monkeypatch.setattr(loop._Run, "step", no_step)
     second = run(recipe, words, split, tmp_path)
     assert np.array_equal(first.predictions["test"].logits, second.predictions["test"].logits)
-    assert count.with_labels == 0 or count.with_labels == count.calls, "no training step ran"
 
 
-class Counter:
-    """Counts the batches made, to see that nothing was trained."""
+def test_other_validation_labels_are_another_run(recipe, words, split, tmp_path):
+    run(recipe, words, split, tmp_path)
+    labels = [(row["label"] + (row["dialogue_id"] in split.validation)) % 6 for row in words]
+    changed = words.remove_columns("label").add_column("label", labels).cast_column("label", words.features["label"])
+    with pytest.raises(CheckpointError, match="other data or settings"):
+        run(recipe, changed, split, tmp_path)
 
-    def __init__(self, call):
-        self.call, self.calls, self.with_labels = call, 0, 0
 
-    def __get__(self, instance, owner):
-        return lambda dialogues: self.count(instance, dialogues)
+def test_another_vocabulary_is_not_served_from_the_cache(words, split, tmp_path):
+    """Rows on disk, where `map` caches: a processor fitted on other rows must encode them anew."""
+    words.to_parquet(tmp_path / "corpus.parquet")
+    rows = Dataset.from_parquet(str(tmp_path / "corpus.parquet"), cache_dir=str(tmp_path / "cache"))
+    for transcripts in (["lake rain so"], ["train well train so door"]):
+        processor = EmotionProcessor.fit([{"transcript": text} for text in transcripts], {"input_ids": {}})
+        encoded = add_features(rows, processor)
+        expected = [processor.tokenizer.encode_words(text) for text in rows["transcript"]]
+        assert [list(ids) for ids in encoded["input_ids"]] == expected
 
-    def count(self, instance, dialogues):
-        batch = self.call(instance, dialogues)
-        self.calls += 1
-        self.with_labels += "labels" in batch
-        return batch
+
+def test_rows_out_of_order_are_refused(words, split, tmp_path, recipe):
+    with pytest.raises(CorpusError):
+        run(recipe, words.shuffle(seed=0), split, tmp_path)
+
+
+def test_a_stage_one_that_chose_on_test_marks_the_second_stage(words, split, tmp_path):
+    path = tmp_path / "leaky.yaml"
+    path.write_text(STAGE_ONE + "protocol: {select_on: test}\n")
+    rows = run(parse_recipe(STAGE_TWO.replace("STAGE_ONE", str(path)), "x"), words, split, tmp_path).rows
+    assert {row["selected_on"] for row in rows} == {"test (legacy, leaks)"}
+
+
+def test_stage_one_learns_the_labels_of_its_parent(recipe, words, tmp_path):
+    split = resolve_split(words, "session_fold_1")
+    parent = replace(recipe, corpus=replace(recipe.corpus, split="session_fold_1"))
+    run(parent, words, split, tmp_path)
+    folders = {path.name for path in (tmp_path / "runs").rglob("*session_fold_1")}
+    assert folders == {"stage_one+six_way-session_fold_1"}
+    four = replace(recipe, corpus=replace(recipe.corpus, labels="four_way"))
+    encoder = replace(recipe.encoders["text"], recipe="demo/miniature_text_cnn")
+    with pytest.raises(RecipeError, match="4 labels, as four_way has"):
+        stages.stage_one_recipe(encoder, four)
+
+
+def test_an_utterance_without_words_is_missing_in_both_stages(recipe, words, split, tmp_path):
+    transcripts = [None if index % 3 == 0 else text for index, text in enumerate(words["transcript"])]
+    rows = words.remove_columns("transcript").add_column("transcript", transcripts)
+    outcome = run(recipe, rows, split, tmp_path)
+    processor = AutoProcessor.from_pretrained(outcome.model_folder)
+    model = AutoModel.from_pretrained(outcome.model_folder)
+    part = add_features(rows.filter(lambda row: row["session"] == 5), processor)
+    again = predict(model, DialogueDataset(part, unit="dialogue", columns=["input_ids"]), EmotionCollator(2))
+    np.testing.assert_allclose(again.logits, outcome.predictions["test"].logits, atol=1e-5)
+
+
+def test_an_unlabelled_part_is_named_before_training(recipe, words, split, tmp_path):
+    labels = [None if row["dialogue_id"] in split.validation else row["label"] for row in words]
+    rows = words.remove_columns("label").add_column("label", labels, feature=words.features["label"])
+    with pytest.raises(CorpusError, match="labels of the validation part"):
+        run(recipe, rows, split, tmp_path)
 
 
 def test_class_weights_balance_the_training_part(words, split, tmp_path):

@@ -17,7 +17,7 @@ from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.training.evaluation import predict
 from mm_emotion.training.loop import train
 from mm_emotion.training.recipe import parse_recipe
-from mm_emotion.training.reproduction import build_model
+from mm_emotion.training.stages import build_model
 
 folder = Path(sys.argv[1])
 accelerator = Accelerator(cpu=True)

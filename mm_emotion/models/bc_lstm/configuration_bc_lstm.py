@@ -8,7 +8,8 @@ class BCLSTMConfig(EmotionConfig):
     """A two-layer bidirectional LSTM of `recurrent_size` units each way over the utterances of a dialogue.
 
     `use_attention` adds matching attention over its states (bc-LSTM+Att). With `pack` off the backward pass reads the
-    padding first, as the released code does, so that results depend on the padding.
+    padding first, as the released code does, so that results depend on the padding. `speaker_turns`, which the papers
+    do not have, tells it of each utterance whether the one before and the one after it have the same speaker.
     """
 
     model_type = "bc_lstm"
@@ -16,6 +17,7 @@ class BCLSTMConfig(EmotionConfig):
     recurrent_size: int = 100
     use_attention: bool = False
     pack: bool = True
+    speaker_turns: bool = False
     dropout: float = 0.25
 
     def check(self) -> None:

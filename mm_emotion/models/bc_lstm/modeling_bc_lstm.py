@@ -5,6 +5,7 @@ h_t <- sum_i softmax_i(tanh((W h_t + b).h_i)) h_i     only with attention; it se
 hidden_t = relu(dense(h_t)), logits_t = classifier(dropout(hidden_t))
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -15,6 +16,13 @@ from mm_emotion.models.bc_lstm.configuration_bc_lstm import BCLSTMConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 
 
+def speaker_turns(batch: EmotionBatch) -> Tensor:
+    """Whether the utterance before and the one after have the same speaker, (B, U, 2) bool; False at the ends."""
+    real, speakers = batch.utterance_mask, batch.speakers
+    same = (speakers[:, 1:] == speakers[:, :-1]) & real[:, 1:]  # (B, U-1)
+    return torch.stack([F.pad(same, (1, 0)), F.pad(same, (0, 1))], dim=-1)
+
+
 class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
     """Utterance vectors (B, U, D) of one or more modalities, side by side; attentions: (B, U, U) if there are any."""
 
@@ -22,9 +30,10 @@ class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
 
     def __init__(self, config: BCLSTMConfig):
         super().__init__(config)
-        state_size = 2 * config.recurrent_size
+        self.needs_speakers = config.speaker_turns
+        input_size, state_size = config.input_size + 2 * config.speaker_turns, 2 * config.recurrent_size
         self.lstm = nn.LSTM(
-            config.input_size, config.recurrent_size, 2, batch_first=True, bidirectional=True, dropout=config.dropout
+            input_size, config.recurrent_size, 2, batch_first=True, bidirectional=True, dropout=config.dropout
         )
         self.matching_attention = None
         if config.use_attention:
@@ -36,6 +45,8 @@ class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
         x = concatenate({name: getattr(batch, name) for name in self.config.modalities})  # (B, U, D)
         x = F.dropout(x, self.config.input_dropout, self.training)
+        if self.config.speaker_turns:
+            x = torch.cat([x, speaker_turns(batch).to(x.dtype)], dim=-1)  # (B, U, D+2)
         states, attentions = self._read(x, batch.lengths), ()  # (B, U, 2R)
         if self.matching_attention is not None:
             states, weights = self.matching_attention(states, states, batch.utterance_mask)

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from transformers import CONFIG_MAPPING, AutoConfig
 
-from mm_emotion.errors import ConfigError
-from mm_emotion.models.configuration_emotion import EmotionConfig, nearest
+from mm_emotion.errors import ConfigError, nearest
+from mm_emotion.models.configuration_emotion import EmotionConfig
 from mm_emotion.schema import MODALITIES
 
 

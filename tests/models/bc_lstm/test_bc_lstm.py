@@ -3,6 +3,8 @@ import torch
 
 from mm_emotion.errors import ConfigError
 from mm_emotion.models import BCLSTMConfig, BCLSTMForEmotionRecognition
+from mm_emotion.models.batch import EmotionBatch
+from mm_emotion.models.bc_lstm.modeling_bc_lstm import speaker_turns
 
 TINY = {"modality_dims": {"text": 4}, "recurrent_size": 3, "hidden_size": 5, "num_labels": 3}
 
@@ -47,3 +49,11 @@ def test_speakers_are_not_read():
     text = torch.randn(1, 3, 4)
     speakers = torch.nn.functional.one_hot(torch.tensor([[0, 1, 0]])).bool()
     assert torch.equal(build()(text=text).logits, build()(text=text, speaker_mask=speakers).logits)
+
+
+def test_speaker_turns_say_who_spoke_before_and_after():
+    mask = torch.tensor([[True, True, True, True], [True, True, False, False]])
+    speakers = torch.tensor([[0, 0, 1, 1], [1, 1, 0, 0]])
+    speaker_mask = torch.nn.functional.one_hot(speakers, 2).bool() & mask[..., None]
+    found = speaker_turns(EmotionBatch(utterance_mask=mask, speaker_mask=speaker_mask))
+    assert found.int().tolist() == [[[0, 1], [1, 0], [0, 1], [1, 0]], [[0, 1], [1, 0], [0, 0], [0, 0]]]

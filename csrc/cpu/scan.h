@@ -1,0 +1,285 @@
+// What the forward and the backward pass of the DialogueRNN scan share: sizes, checked arguments, the order of walking,
+// and packed matrices. The equations stand in mm_emotion/ops/dialogue_rnn_scan.py.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <numeric>
+#include <optional>
+#include <vector>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+#include "../checks.h"
+#include "kernels.h"
+
+namespace mm_emotion {
+
+// Asks for large pages where the system grants them: fresh memory is otherwise paid for 4 KB at a time.
+inline void prefer_large_pages(void* data, size_t bytes) {
+#ifdef __linux__
+  constexpr uintptr_t kPage = 1 << 21;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + kPage - 1) & ~(kPage - 1);
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) & ~(kPage - 1);
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+}
+
+// Uninitialised memory on a cache line.
+template <typename T>
+class Buffer {
+ public:
+  explicit Buffer(int64_t count) : data_(static_cast<T*>(std::aligned_alloc(64, (count * sizeof(T) / 64 + 1) * 64))) {
+    if (!data_) throw std::bad_alloc();
+    prefer_large_pages(data_.get(), count * sizeof(T));
+  }
+  T* data() const { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(void* data) const { std::free(data); }
+  };
+  std::unique_ptr<T, Free> data_;
+};
+
+// A fresh tensor in large pages.
+template <typename T>
+Tensor fresh(const Tensor& like, const std::vector<int64_t>& shape) {
+  Tensor tensor = torch::stable::new_empty(like, shape);
+  prefer_large_pages(tensor.data_ptr(), tensor.numel() * sizeof(T));
+  return tensor;
+}
+
+enum Weight { kGq, kGh, kBgh, kPc, kPq, kBph, kEq, kBei, kEh, kBeh, kLs, kLh, kBlh };
+
+struct ScanArguments {
+  const Tensor &queries, &speakers, &lengths;
+  const std::vector<Tensor>& weights;
+  const std::optional<Tensor>& keep_mask;
+  double keep_scale;
+  int64_t parties;
+  const std::optional<Tensor>&history, &history_lengths;
+};
+
+template <typename T>
+struct Scan {
+  explicit Scan(const ScanArguments& given, ScalarType type, const char* name);
+
+  const T* weight(int64_t way, Weight which) const { return weights[way * share + which].data; }
+  int64_t position(int64_t way, int64_t dialogue, int64_t step) const {
+    return way == 1 ? lengths.data[dialogue] - 1 - step : step;
+  }
+  int64_t speaker(int64_t dialogue, int64_t at) const { return speakers.data[dialogue * steps + at]; }
+  int64_t known(int64_t dialogue) const { return past ? history_lengths.data[dialogue] : 0; }
+  int64_t cell(int64_t way, int64_t dialogue, int64_t at) const { return (way * dialogues + dialogue) * steps + at; }
+  const bool* kept(int64_t cell_) const { return keep ? keep.data + cell_ * keep_width : nullptr; }
+  int64_t input_width() const { return 3 * g + (listener ? 6 : 3) * p; }
+  int64_t largest() const { return std::max({g, p, e}); }
+
+  int64_t directions, dialogues, steps, parties, share, g, p, e, past, keep_width, rows;
+  bool listener;
+  T scale;
+  Rows<T> queries, history;
+  Rows<int64_t> speakers, lengths, history_lengths;
+  Rows<bool> keep;
+  std::vector<Rows<T>> weights;
+  std::vector<int64_t> order;    // dialogues, longest first
+  std::vector<int64_t> offsets;  // packed row of the first dialogue at each step
+};
+
+template <typename T>
+Scan<T>::Scan(const ScanArguments& given, ScalarType type, const char* name)
+    : parties(given.parties), scale(static_cast<T>(given.keep_scale)) {
+  check_type("queries", given.queries, type, name);
+  if (given.queries.dim() != 4) refuse("queries", "shape (R, B, U, G)");
+  directions = given.queries.size(0), dialogues = given.queries.size(1), steps = given.queries.size(2);
+  const int64_t matrices = given.weights.size();
+  if (directions < 1 || directions > 2 || (matrices != 10 * directions && matrices != 13 * directions))
+    refuse("weights", "10 or 13 tensors for each of 1 or 2 directions");
+  share = matrices / directions;
+  listener = share == 13;
+  g = given.weights[kGh].dim() == 2 ? given.weights[kGh].size(1) : 0;
+  p = given.weights[kPq].dim() == 2 ? given.weights[kPq].size(1) : 0;
+  e = given.weights[kEh].dim() == 2 ? given.weights[kEh].size(1) : 0;
+  if (g < 1 || p < 1 || e < 1) refuse("weights", "matrices with at least one column");
+  if (parties < 1) refuse("num_parties", "at least 1");
+  check_shape("queries", given.queries, {directions, dialogues, steps, g});
+  for (int64_t way = 0; way < directions; ++way) {
+    const Tensor* own = given.weights.data() + way * share;
+    for (int64_t index = 0; index < share; ++index) check_type("weights", own[index], type, name);
+    check_shape("weights", own[kGq], {3 * g, p}), check_shape("weights", own[kGh], {3 * g, g});
+    check_shape("weights", own[kPc], {3 * p, g}), check_shape("weights", own[kPq], {3 * p, p});
+    check_shape("weights", own[kEq], {3 * e, p}), check_shape("weights", own[kEh], {3 * e, e});
+    check_shape("weights", own[kBgh], {3 * g}), check_shape("weights", own[kBph], {3 * p});
+    check_shape("weights", own[kBei], {3 * e}), check_shape("weights", own[kBeh], {3 * e});
+    if (!listener) continue;
+    check_shape("weights", own[kLs], {3 * p, p}), check_shape("weights", own[kLh], {3 * p, p});
+    check_shape("weights", own[kBlh], {3 * p});
+  }
+  for (const Tensor& tensor : given.weights) weights.emplace_back(tensor);
+  check_type("speakers", given.speakers, ScalarType::Long, "int64");
+  check_shape("speakers", given.speakers, {dialogues, steps});
+  check_type("lengths", given.lengths, ScalarType::Long, "int64");
+  check_shape("lengths", given.lengths, {dialogues});
+  keep_width = g + p + e + (listener ? parties * p : 0);
+  if (given.keep_mask) {
+    check_type("keep_mask", *given.keep_mask, ScalarType::Bool, "bool");
+    check_shape("keep_mask", *given.keep_mask, {directions, dialogues, steps, keep_width});
+    keep = Rows<bool>(*given.keep_mask);
+  }
+  past = 0;
+  if (given.history) {
+    check_type("history", *given.history, type, name);
+    past = given.history->dim() == 3 ? given.history->size(1) : 0;
+    check_shape("history", *given.history, {dialogues, past, g});
+    if (directions != 1 || !given.history_lengths) refuse("history", "one direction and history_lengths");
+    check_type("history_lengths", *given.history_lengths, ScalarType::Long, "int64");
+    check_shape("history_lengths", *given.history_lengths, {dialogues});
+    history = Rows<T>(*given.history), history_lengths = Rows<int64_t>(*given.history_lengths);
+  }
+  queries = Rows<T>(given.queries), speakers = Rows<int64_t>(given.speakers), lengths = Rows<int64_t>(given.lengths);
+
+  order.resize(dialogues);
+  std::iota(order.begin(), order.end(), 0);
+  for (int64_t dialogue = 0; dialogue < dialogues; ++dialogue) {
+    if (lengths.data[dialogue] < 0 || lengths.data[dialogue] > steps) refuse("lengths", "values from 0 to ", steps);
+    for (int64_t at = 0; at < lengths.data[dialogue]; ++at)
+      if (speaker(dialogue, at) < 0 || speaker(dialogue, at) >= parties)
+        refuse("speakers", "values from 0 to ", parties - 1);
+    if (known(dialogue) < 0 || known(dialogue) > past) refuse("history_lengths", "values from 0 to ", past);
+  }
+  const int64_t* length = lengths.data;
+  std::stable_sort(order.begin(), order.end(), [length](int64_t a, int64_t b) { return length[a] > length[b]; });
+  rows = 0;
+  for (int64_t step = 0, running = dialogues; step < steps; ++step) {
+    while (running > 0 && length[order[running - 1]] <= step) --running;
+    offsets.push_back(rows);
+    rows += running;
+  }
+}
+
+// Dialogues that one thread walks from end to end in one direction; nothing is shared, so threads never wait.
+template <typename T>
+struct Share {
+  Share(const Scan<T>& scan, int64_t way_, int64_t slice, int64_t slices) : way(way_) {
+    for (int64_t rank = slice; rank < scan.dialogues; rank += slices) ranks.push_back(rank);
+  }
+  int64_t running(const Scan<T>& scan, int64_t step) const {
+    int64_t count = ranks.size();
+    while (count > 0 && scan.lengths.data[scan.order[ranks[count - 1]]] <= step) --count;
+    return count;
+  }
+  int64_t way;
+  std::vector<int64_t> ranks;  // places in Scan::order
+};
+
+template <typename T, typename Run>
+void in_parallel(const Scan<T>& scan, const Run& run) {
+  constexpr int64_t kFewestRows = 6;  // of a share; fewer read the weights too often for what they compute
+  const int64_t threads = torch::stable::get_num_threads();
+  const int64_t wanted = (threads + scan.directions - 1) / scan.directions;
+  const int64_t slices = std::max<int64_t>(1, std::min(wanted, scan.dialogues / kFewestRows));
+  torch::stable::parallel_for(0, scan.directions * slices, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) run(Share<T>(scan, task / slices, task % slices, slices));
+  });
+}
+
+// Blocks of packed rows, one behind the other: the block of `width` values a row starts where the last one ended.
+template <typename T>
+struct Blocks {
+  Blocks(T* data, int64_t rows_) : next(data), rows(rows_) {}
+  T* take(int64_t width) {
+    T* start = next;
+    next += rows * width;
+    return start;
+  }
+  T* next;
+  int64_t rows;
+};
+
+// Forward values kept for the backward pass, in packed rows; without them, rows that each step writes anew.
+template <typename T>
+struct Trace {
+  Trace(const Scan<T>& scan, T* data, int64_t rows) {
+    Blocks<T> blocks(data, rows);
+    gates_g = blocks.take(4 * scan.g), gates_p = blocks.take(4 * scan.p), gates_e = blocks.take(4 * scan.e);
+    q_before = blocks.take(scan.p), q_after = blocks.take(scan.p), context = blocks.take(scan.g);
+    g_before = blocks.take(scan.g), e_before = blocks.take(scan.e);
+    if (!scan.listener) return;
+    gates_l = blocks.take(4 * scan.parties * scan.p), party_before = blocks.take(scan.parties * scan.p);
+  }
+  static int64_t width(const Scan<T>& scan) {
+    return 6 * scan.g + 6 * scan.p + 5 * scan.e + (scan.listener ? 5 * scan.parties * scan.p : 0);
+  }
+  T *gates_g, *gates_p, *gates_e, *q_before, *q_after, *context, *g_before, *e_before;
+  T *gates_l = nullptr, *party_before = nullptr;
+};
+
+template <typename T>
+inline void drop(int64_t size, T* values, const bool* kept, T scale) {
+  for (int64_t i = 0; i < size; ++i) values[i] = kept[i] ? values[i] * scale : T(0);
+}
+
+// W (n, k) read as the matrix (k, n) of a product, or W (k, n) as it is; rows of W are counted from `turn` on.
+template <typename T>
+struct Matrix {
+  const T* weight;
+  int64_t n, k;
+  bool transposed;
+  int64_t turn;
+};
+
+// The matrices of every direction as panels, packed by all threads.
+template <typename T>
+class Panels {
+ public:
+  explicit Panels(std::vector<Matrix<T>> all) : matrices(std::move(all)), buffer(start_of_all()) {
+    const int64_t columns = kernels<T>().columns, total = first.back();
+    torch::stable::parallel_for(0, total, 1, [&](int64_t begin, int64_t end) {
+      size_t index = 0;
+      for (int64_t panel = begin; panel < end; ++panel) {
+        while (panel >= first[index + 1]) ++index;
+        pack(matrices[index], panel - first[index], columns, buffer.data() + starts[index]);
+      }
+    });
+  }
+  const T* operator[](size_t index) const { return buffer.data() + starts[index]; }
+
+ private:
+  int64_t start_of_all() {
+    const int64_t columns = kernels<T>().columns;
+    int64_t size = 0;
+    first.push_back(0);
+    for (const Matrix<T>& matrix : matrices) {
+      const int64_t count = (matrix.n + columns - 1) / columns;
+      starts.push_back(size);
+      first.push_back(first.back() + count);
+      size += count * columns * matrix.k;
+    }
+    return size;
+  }
+  static void pack(const Matrix<T>& from, int64_t panel, int64_t columns, T* to) {
+    const int64_t begin = panel * columns, width = std::min(columns, from.n - begin);
+    to += begin * from.k;
+    for (int64_t step = 0; step < from.k; ++step, to += columns) {
+      if (from.transposed) {
+        for (int64_t column = 0; column < width; ++column)
+          to[column] = from.weight[(begin + column + from.turn) % from.n * from.k + step];
+      } else {
+        std::memcpy(to, from.weight + (step + from.turn) % from.k * from.n + begin, width * sizeof(T));
+      }
+      std::fill(to + width, to + columns, T(0));
+    }
+  }
+
+  std::vector<Matrix<T>> matrices;
+  std::vector<int64_t> starts, first;
+  Buffer<T> buffer;
+};
+
+}  // namespace mm_emotion

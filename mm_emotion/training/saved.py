@@ -1,0 +1,79 @@
+"""A saved system on a corpus: what its folder says of it, its evaluation and its encodings."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Dataset
+
+from mm_emotion.atomic import replace_folder
+from mm_emotion.data.splits import resolve_split, take, validate_split
+from mm_emotion.errors import CheckpointError, CorpusError
+from mm_emotion.pipeline import load_system
+from mm_emotion.training.encoding import add_vectors
+from mm_emotion.training.evaluation import Prediction, RunFacts, predict, read_results
+from mm_emotion.training.features import add_features
+from mm_emotion.training.recipe import Recipe, load_recipe
+from mm_emotion.training.stages import collator_of, dataset_of
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A saved system's predictions on one part of a corpus, with what is needed to describe them."""
+
+    folder: Path
+    recipe: Recipe
+    prediction: Prediction
+    part: str
+    facts: RunFacts
+    scenarios: list[str] | None
+    notes: list[str]
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe saved with a system; raises CheckpointError when there is none."""
+    path = Path(folder) / "recipe.yaml"
+    if not path.is_file():
+        raise CheckpointError(f"model folder {folder}", "a saved system with recipe.yaml", "no such file")
+    return load_recipe(str(path))
+
+
+def evaluate_folder(folder: Path, corpus: Dataset, part: str = "test") -> Evaluation:
+    """Load a saved system and run it on one part of its recipe's split.
+
+    Raises CheckpointError when the folder holds no recipe, and the typed errors of corpus and split.
+    """
+    recipe = recipe_of(folder)
+    model, processor = load_system(folder)
+    split = resolve_split(corpus, recipe.corpus.split)
+    notes = validate_split(corpus, split)
+    rows = add_features(take(corpus, split, part), processor)
+    # A system that was trained on single utterances is given single utterances.
+    prediction = predict(model, dataset_of(model, recipe, rows), collator_of(model))
+    # The recipe's own model, as its training counts it: the encoders of a two-stage system have recipes of their own.
+    own = model.dialogue if recipe.encoders else model
+    saved = read_results(Path(folder) / "results.csv")
+    seed = int(saved[0]["seed"]) if saved else recipe.protocol.seeds[0]
+    facts = RunFacts(split, seed, recipe.protocol.select_on, model.config.is_causal, own.num_parameters())
+    scenarios = list(rows["scenario"]) if "scenario" in rows.column_names else None
+    return Evaluation(Path(folder), recipe, prediction, part, facts, scenarios, notes)
+
+
+def encode_folder(folder: Path, corpus: Dataset, column: str, out: Path) -> None:
+    """Write `corpus` with the hidden states of a saved system as the feature `column`, as a prepared dataset.
+
+    Raises CorpusError when `out` exists and is anything but an empty folder or an earlier result of this.
+    """
+    out = Path(out)
+    earlier = out.is_dir() and all(path.name.startswith("encoded-") for path in out.iterdir())
+    if out.exists() and not earlier:
+        raise CorpusError(f"--out {out}", "a new folder, or an earlier result of encode", "other content")
+    model, processor = load_system(folder)
+    rows = add_features(corpus, processor)
+    dataset = dataset_of(model, recipe_of(folder), rows)
+    vectors = predict(model, dataset, collator_of(model)).hidden_states
+    with replace_folder(out) as temporary:
+        path = temporary / "encoded.parquet"
+        add_vectors(corpus, column, vectors).to_parquet(path)
+        # load_dataset keeps what it once read under a name: new content gets a new one.
+        path.rename(temporary / f"encoded-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}.parquet")

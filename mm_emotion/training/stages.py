@@ -1,0 +1,191 @@
+"""One seed's networks: what stays the same through the stages, and how each is fitted and encodes for the next."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from datasets import Dataset
+from transformers import AutoConfig, AutoModel
+
+from mm_emotion.data.collator import EmotionCollator
+from mm_emotion.data.corpus import DialogueDataset
+from mm_emotion.data.rows import column_values
+from mm_emotion.data.splits import Split, take
+from mm_emotion.errors import CorpusError, FeatureError, RecipeError
+from mm_emotion.models import MODELS
+from mm_emotion.schema import IGNORE_INDEX
+from mm_emotion.training.encoding import out_of_fold
+from mm_emotion.training.evaluation import predict
+from mm_emotion.training.loop import load_best, train
+from mm_emotion.training.recipe import Encoder, Recipe, load_recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same through the stages of one seed."""
+
+    split: Split
+    seed: int
+    out: Path
+    accelerator: Accelerator
+    progress_bar: bool = True
+    state_seconds: float = 30.0
+
+    def part(self, rows: Dataset, name: str) -> Dataset:
+        return take(rows, self.split, name)
+
+    def folder(self, recipe: Recipe) -> Path:
+        """Where the runs of a recipe live."""
+        return self.out / recipe.name / f"seed{self.seed}"
+
+
+def build_model(recipe: Recipe, class_weights: Sequence[float] | None = None) -> torch.nn.Module:
+    """The untrained model of a recipe, with the names of its labels; raises RecipeError for an unknown model type."""
+    names = recipe.label_names
+    settings = {
+        **recipe.model,
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: index for index, name in enumerate(names)},
+        "problem_type": "regression" if recipe.is_regression else "single_label_classification",
+    }
+    settings.pop("num_labels", None)
+    if class_weights is not None:
+        settings["class_weights"] = [float(weight) for weight in class_weights]
+    kinds = [config.model_type for config, _ in MODELS]
+    kind = settings.pop("model_type")
+    if kind not in kinds:
+        raise RecipeError("model.model_type", f"one of {', '.join(kinds)}", repr(kind))
+    return AutoModel.from_config(AutoConfig.for_model(kind, **settings))
+
+
+def fit(recipe: Recipe, rows: Dataset, job: Job, folder: Path, description: str) -> torch.nn.Module:
+    """Train one model and load the epoch that the protocol chose; a finished run in `folder` is taken as it is."""
+    set_seed(job.seed)
+    train_rows = job.part(rows, "train")
+    model = build_model(recipe, _class_weights(recipe, train_rows))
+    model.to(job.accelerator.device)
+    selection = [recipe.protocol.select_on]
+    if recipe.protocol.record_test_selection and "test" not in selection:
+        selection.append("test")
+    parts = {name: job.part(rows, name) for name in ("train", *selection)}
+    datasets = {name: dataset_of(model, recipe, part) for name, part in parts.items()}
+    for name, dataset in datasets.items():
+        _check_labelled(name, dataset)
+    train(
+        model,
+        datasets.pop("train"),
+        datasets,
+        recipe.training,
+        seed=job.seed,
+        folder=folder,
+        accelerator=job.accelerator,
+        collator=collator_of(model),
+        identity=_identity(recipe, parts, list(model.input_shapes())),
+        state_seconds=job.state_seconds,
+        description=f"{description} seed {job.seed}",
+        progress_bar=job.progress_bar,
+    )
+    load_best(model, folder, recipe.protocol.select_on)
+    return model
+
+
+def fit_stage_one(
+    encoder: Encoder, parent: Recipe, rows: Dataset, job: Job
+) -> tuple[torch.nn.Module, np.ndarray, np.ndarray]:
+    """Train an utterance model on the parent's labels and encode all rows, train rows out of fold where it says so.
+
+    Returns the model, its vectors (N, D), and which rows (N,) had anything to encode.
+    """
+    recipe = stage_one_recipe(encoder, parent)
+    folder = job.folder(recipe)
+    model = fit(recipe, rows, job, folder, recipe.name)
+    vectors = _encode(model, recipe, rows, job, encoder.output)
+    present = np.zeros(len(rows), dtype=bool)
+    for column in model.input_shapes():
+        present |= np.array([value is not None for value in column_values(rows, column)])
+    if encoder.training_features == "in_fold":
+        return model, vectors, present
+    if job.split.unit != "dialogue":
+        raise RecipeError("encoders.training_features", "in_fold where the split cuts dialogues", "out_of_fold")
+    is_train = np.isin(np.asarray(rows["dialogue_id"], dtype=object), job.split.train)
+    train_rows = rows.select(np.flatnonzero(is_train))
+
+    def encode_without(number: int, held_out: set[str]) -> np.ndarray:
+        kept = replace(job, split=replace(job.split, train=tuple(d for d in job.split.train if d not in held_out)))
+        name = f"{recipe.name} without fold {number + 1}/{encoder.folds}"
+        fold_model = fit(recipe, rows, kept, folder / f"fold{number + 1}of{encoder.folds}", name)
+        where = np.flatnonzero([dialogue in held_out for dialogue in train_rows["dialogue_id"]])
+        return _encode(fold_model, recipe, train_rows.select(where), job, encoder.output)
+
+    vectors[is_train] = out_of_fold(train_rows["dialogue_id"], encoder.folds, job.seed, encode_without)
+    return model, vectors, present
+
+
+def stage_one_recipe(encoder: Encoder, parent: Recipe) -> Recipe:
+    """The recipe of an encoder on its parent's corpus, labels and split, which both stages share."""
+    recipe = load_recipe(encoder.recipe)
+    if recipe.corpus == parent.corpus:
+        return recipe
+    changed = replace(recipe, corpus=parent.corpus)
+    if recipe.model.get("num_labels", len(changed.label_names)) != len(changed.label_names):
+        expected = f"{len(changed.label_names)} labels, as {parent.corpus.labels} has"
+        raise RecipeError(f"encoder {recipe.name}", expected, recipe.model["num_labels"])
+    name = f"{recipe.name}+{parent.corpus.labels}-{parent.corpus.split}"
+    return replace(changed, name=name)
+
+
+def collator_of(model: torch.nn.Module) -> EmotionCollator:
+    """The collator that fits a model: as many parties as its configuration says."""
+    return EmotionCollator(num_parties=model.config.num_parties)
+
+
+def dataset_of(model: torch.nn.Module, recipe: Recipe, rows: Dataset) -> DialogueDataset:
+    """The rows in the recipe's unit with the columns that the model reads; raises FeatureError when one is absent."""
+    columns = list(model.input_shapes())
+    for column in columns:
+        if column not in rows.column_names:
+            raise FeatureError(f"column {column!r}", f"to be in the corpus for {recipe.name}", rows.column_names)
+    return DialogueDataset(rows, unit=recipe.training.unit, columns=columns)
+
+
+def _check_labelled(part: str, dataset: DialogueDataset) -> None:
+    labels = dataset.labels
+    if labels is None or not (np.isfinite(labels) if labels.ndim == 2 else labels != IGNORE_INDEX).any():
+        raise CorpusError(f"labels of the {part} part", "at least one labelled utterance", "none")
+
+
+def _encode(model: torch.nn.Module, recipe: Recipe, rows: Dataset, job: Job, output: str) -> np.ndarray:
+    prediction = predict(model, dataset_of(model, recipe, rows), collator_of(model), accelerator=job.accelerator)
+    if output == "hidden_states":
+        return prediction.hidden_states
+    return torch.from_numpy(prediction.logits).log_softmax(dim=-1).numpy()
+
+
+def _class_weights(recipe: Recipe, train_rows: Dataset) -> list[float] | None:
+    given = recipe.training.class_weights
+    if given == "none":
+        return None
+    if isinstance(given, list):
+        return given
+    labels = np.array([IGNORE_INDEX if label is None else label for label in train_rows["label"]])
+    counts = np.bincount(labels[labels != IGNORE_INDEX], minlength=len(recipe.label_names))
+    return (counts.sum() / (len(counts) * np.maximum(counts, 1))).tolist()
+
+
+def _identity(recipe: Recipe, parts: dict[str, Dataset], columns: list[str]) -> str:
+    """Hash of what a run learns and chooses from, so that a state is never resumed on other data or features."""
+    settings = [recipe.model, recipe.features, {name: asdict(encoder) for name, encoder in recipe.encoders.items()}]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    target = "affect" if recipe.is_regression else "label"
+    for part, rows in parts.items():
+        digest.update(part.encode())
+        for name in ("utterance_id", "dialogue_id", "position", "party", *columns, target):
+            for value in column_values(rows, name):
+                digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    return digest.hexdigest()
