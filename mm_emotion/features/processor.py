@@ -50,7 +50,7 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
     """Waveforms to the vectors of one acoustic feature, standardised by what `fit` saw; `feature=None` makes nothing.
 
     `mean` and `scale` (D each, None before `fit`) and the feature's version are saved with it, and the width of the
-    latent semantic vectors of its processor, 0 where there are none, so that a lost file is noticed. Errors: FeatureError
+    latent semantic vectors of its processor, 0 for none, so that a lost file is noticed. Errors: FeatureError
     for an unknown feature, a wrong width or use before `fit`, CheckpointError for a saved version other than the
     installed one.
     """
