@@ -203,31 +203,27 @@ void dots(int64_t count, int64_t size, const T* rows, const T* x, T* out) {
   }
 }
 
+// Four rows at a time, so that `out` is read and written once for them and memory is read as it lies.
 template <typename T>
 void mix(int64_t count, int64_t size, const T* rows, const T* weights, T* out) {
   using S = Simd<T>;
-  int64_t i = 0;
-  for (; i + 4 * S::kLanes <= size; i += 4 * S::kLanes) {
-    typename S::Vector sums[4] = {};
-    for (int64_t row = 0; row < count; ++row) {
-      const T* at = rows + row * size + i;
+  int64_t row = 0;
+  for (; row + 4 <= count; row += 4) {
+    const T *at = rows + row * size, *weight = weights + row;
+    int64_t i = 0;
+    for (; i + S::kLanes <= size; i += S::kLanes) {
+      typename S::Vector sum = S::load(out + i);
 #pragma GCC unroll 4
-      for (int64_t part = 0; part < 4; ++part) sums[part] += weights[row] * S::load(at + part * S::kLanes);
+      for (int64_t part = 0; part < 4; ++part) sum += weight[part] * S::load(at + part * size + i);
+      S::store(out + i, sum);
     }
-    for (int64_t part = 0; part < 4; ++part) {
-      T* to = out + i + part * S::kLanes;
-      S::store(to, S::load(to) + sums[part]);
-    }
+    for (; i < size; ++i)
+      for (int64_t part = 0; part < 4; ++part) out[i] += weight[part] * at[part * size + i];
   }
-  for (; i + S::kLanes <= size; i += S::kLanes) {
-    typename S::Vector sum = {};
-    for (int64_t row = 0; row < count; ++row) sum += weights[row] * S::load(rows + row * size + i);
-    S::store(out + i, S::load(out + i) + sum);
-  }
-  for (; i < size; ++i) {
-    T sum = 0;
-    for (int64_t row = 0; row < count; ++row) sum += weights[row] * rows[row * size + i];
-    out[i] += sum;
+  for (; row < count; ++row) {
+    const T* at = rows + row * size;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < size; ++i) out[i] += weights[row] * at[i];
   }
 }
 

@@ -100,7 +100,8 @@ std::tuple<Tensor, Tensor> backward(
   using A = typename Problem<T>::A;
   const Rows<T> d_out(d_out_);
   const int64_t classes = given.classes, modalities = given.modalities;
-  Tensor d_log_probs = torch::stable::new_empty(log_probs, std::vector<int64_t>(log_probs.sizes().begin(), log_probs.sizes().end()));
+  const std::vector<int64_t> shape(log_probs.sizes().begin(), log_probs.sizes().end());
+  Tensor d_log_probs = torch::stable::new_empty(log_probs, shape);
   Tensor d_weights = torch::stable::new_empty(weights, std::vector<int64_t>{modalities});
   T* d_l = writable<T>(d_log_probs);
   // Each block of rows has its own sums, added in order: the result does not depend on the number of threads.

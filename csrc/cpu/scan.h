@@ -234,11 +234,14 @@ struct Matrix {
   int64_t turn;
 };
 
-// The matrices of every direction as panels, packed by all threads.
+// Products with the matrices of every direction. They are packed as panels, by all threads, unless so few rows will
+// ever be multiplied that reading the weights as they lie costs less.
 template <typename T>
-class Panels {
+class Products {
  public:
-  explicit Panels(std::vector<Matrix<T>> all) : matrices(std::move(all)), buffer(start_of_all()) {
+  Products(const Scan<T>& scan, std::vector<Matrix<T>> all)
+      : matrices(std::move(all)), direct(scan.dialogues <= 2 || scan.rows <= 8), buffer(plan()) {
+    if (direct) return;
     const int64_t columns = kernels<T>().columns, total = first.back();
     torch::stable::parallel_for(0, total, 1, [&](int64_t begin, int64_t end) {
       size_t index = 0;
@@ -248,10 +251,26 @@ class Panels {
       }
     });
   }
-  const T* operator[](size_t index) const { return buffer.data() + starts[index]; }
+  // c[i] += a[i] times a matrix, for i < m; scratch holds m times 3 of the largest size.
+  void add(size_t index, int64_t m, const T* const* a, T* const* c, T* scratch) const {
+    const Kernels<T>& use = kernels<T>();
+    const auto [weight, n, k, transposed, turn] = matrices[index];
+    if (!direct) return use.multiply(m, n, k, a, buffer.data() + starts[index], c, scratch);
+    for (int64_t row = 0; row < m; ++row) {
+      if (transposed) {
+        use.dots(n - turn, k, weight + turn * k, a[row], scratch);
+        use.dots(turn, k, weight, a[row], scratch + n - turn);
+        for (int64_t column = 0; column < n; ++column) c[row][column] += scratch[column];
+      } else {
+        use.mix(k - turn, n, weight + turn * n, a[row], c[row]);
+        use.mix(turn, n, weight, a[row] + k - turn, c[row]);
+      }
+    }
+  }
 
  private:
-  int64_t start_of_all() {
+  int64_t plan() {
+    if (direct) return 0;
     const int64_t columns = kernels<T>().columns;
     int64_t size = 0;
     first.push_back(0);
@@ -279,6 +298,7 @@ class Panels {
 
   std::vector<Matrix<T>> matrices;
   std::vector<int64_t> starts, first;
+  bool direct;
   Buffer<T> buffer;
 };
 

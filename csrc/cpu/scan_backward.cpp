@@ -81,7 +81,7 @@ void attend_backward(
 
 template <typename T>
 void walk(
-    const Scan<T>& scan, const Share<T>& share, const Given<T>& given, const Panels<T>& panels, const Trace<T>& trace,
+    const Scan<T>& scan, const Share<T>& share, const Given<T>& given, const Products<T>& products, const Trace<T>& trace,
     const Gates<T>& gates, const Result<T>& result) {
   const Kernels<T>& use = kernels<T>();
   const int64_t way = share.way, count = share.ranks.size(), g = scan.g, p = scan.p, e = scan.e;
@@ -108,8 +108,8 @@ void walk(
     std::fill(padding, padding + (scan.steps - length) * g, T(0));
   }
   const auto party_of = [&](int64_t index, int64_t who) { return party.data() + (index * parties + who) * p; };
-  const auto products = [&](int64_t n, int64_t columns, int64_t k, size_t which) {
-    use.multiply(n, columns, k, left.data(), panels[matrix + which], to.data(), scratch.data());
+  const auto multiply = [&](int64_t n, size_t which) {
+    products.add(matrix + which, n, left.data(), to.data(), scratch.data());
   };
 
   for (int64_t step = scan.steps - 1; step >= 0; --step) {
@@ -134,9 +134,9 @@ void walk(
       use.gru_backward(e, trace.gates_e + row[index] * 4 * e, trace.e_before + row[index] * e, d, d_gates, d);
       left[index] = d_gates, to[index] = d;
     }
-    products(n, e, 3 * e, 5);
+    multiply(n, 5);
     for (int64_t index = 0; index < n; ++index) left[index] += e, to[index] = party_of(index, spoken[index]);
-    products(n, p, 3 * e, 4);
+    multiply(n, 4);
 
     // The parties that listen.
     if (scan.listener) {
@@ -157,12 +157,12 @@ void walk(
           left[listening] = d_gates, to[listening++] = d;
         }
       }
-      products(listening, p, 3 * p, 7);
+      multiply(listening, 7);
       for (int64_t index = 0; index < n; ++index) {
         left[index] = gates.heard + row[index] * 3 * p, to[index] = party_of(index, spoken[index]);
         std::memcpy(to_input[index] + 3 * g + 3 * p, left[index], 3 * p * sizeof(T));
       }
-      products(n, p, 3 * p, 6);
+      multiply(n, 6);
     }
 
     // The party that speaks, and its context.
@@ -173,10 +173,10 @@ void walk(
       std::memcpy(to_input[index] + 3 * g, d_gates + p, 3 * p * sizeof(T));
       left[index] = d_gates, to[index] = d;
     }
-    products(n, p, 3 * p, 3);
+    multiply(n, 3);
     std::fill(context.data(), context.data() + n * g, T(0));
     for (int64_t index = 0; index < n; ++index) left[index] += p, to[index] = context.data() + index * g;
-    products(n, g, 3 * p, 2);
+    multiply(n, 2);
 
     // Attention, and the global state, which every later step has added its part to by now.
     for (int64_t index = 0; index < n; ++index) {
@@ -195,9 +195,9 @@ void walk(
       to[index] = own + scan.position(way, dialogue, step - 1) * g;
       for (int64_t i = 0; i < g; ++i) to[index][i] += direct.data()[i];
     }
-    if (step > 0) products(n, g, 3 * g, 1);
+    if (step > 0) multiply(n, 1);
     for (int64_t index = 0; index < n; ++index) left[index] += g, to[index] = party_of(index, spoken[index]);
-    products(n, p, 3 * g, 0);
+    multiply(n, 0);
   }
 }
 
@@ -226,11 +226,11 @@ std::tuple<Tensor, Tensor, Tensor> run(
   const Given<T> all{emotion.data, global.data, party.data, states.data, attention.data};
   const Result<T> result{writable<T>(d_inputs), writable<T>(d_queries)};
   if (count * steps > 0) {
-    const Panels<T> panels(matrices(scan));
+    const Products<T> products(scan, matrices(scan));
     T* gates = writable<T>(d_gates);
     in_parallel(scan, [&](const Share<T>& share) {
       const Trace<T> trace(scan, const_cast<T*>(kept.data) + share.way * width, scan.rows);
-      walk(scan, share, all, panels, trace, Gates<T>(scan, gates + share.way * d_width), result);
+      walk(scan, share, all, products, trace, Gates<T>(scan, gates + share.way * d_width), result);
     });
   }
   return {d_inputs, d_queries, d_gates};
@@ -253,6 +253,8 @@ std::tuple<Tensor, Tensor, Tensor> dialogue_rnn_scan_chain(
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(mm_emotion, CPU, m) { m.impl("dialogue_rnn_scan_chain", TORCH_BOX(&dialogue_rnn_scan_chain)); }
+STABLE_TORCH_LIBRARY_IMPL(mm_emotion, CPU, m) {
+  m.impl("dialogue_rnn_scan_chain", TORCH_BOX(&dialogue_rnn_scan_chain));
+}
 
 }  // namespace mm_emotion

@@ -95,7 +95,7 @@ std::vector<Matrix<T>> matrices(const Scan<T>& scan) {
 
 template <typename T>
 void walk(
-    const Scan<T>& scan, const Share<T>& share, const Inputs<T>& inputs, const Start<T>& start, const Panels<T>& panels,
+    const Scan<T>& scan, const Share<T>& share, const Inputs<T>& inputs, const Start<T>& start, const Products<T>& products,
     const Result<T>& result, T* reserve) {
   const Kernels<T>& use = kernels<T>();
   const int64_t way = share.way, count = share.ranks.size(), g = scan.g, p = scan.p, e = scan.e;
@@ -103,7 +103,7 @@ void walk(
   Buffer<T> own(reserve ? 0 : count * Trace<T>::width(scan));
   const Trace<T> trace(scan, reserve ? reserve : own.data(), reserve ? scan.rows : count);
   Buffer<T> zeros(scan.largest()), heard(scan.listener ? count * 3 * p : 0);
-  Buffer<T> scratch((scan.listener ? parties : 1) * count * scan.largest());
+  Buffer<T> scratch((scan.listener ? parties : 1) * count * 3 * scan.largest());
   std::fill(zeros.data(), zeros.data() + scan.largest(), T(0));
   std::vector<const T*> input(count), left(count), before(count * parties);
   std::vector<T*> to(count * parties), after(count * parties);
@@ -120,8 +120,8 @@ void walk(
     if (start.party) std::memcpy(party, start.party.data + dialogue * size, size * sizeof(T));
     else std::fill(party, party + size, T(0));
   }
-  const auto products = [&](int64_t n, const std::vector<const T*>& a, int64_t width, int64_t k, size_t which) {
-    use.multiply(n, width, k, a.data(), panels[matrix + which], to.data(), scratch.data());
+  const auto multiply = [&](int64_t n, const std::vector<const T*>& a, size_t which) {
+    products.add(matrix + which, n, a.data(), to.data(), scratch.data());
   };
 
   for (int64_t step = 0; step < scan.steps; ++step) {
@@ -151,9 +151,9 @@ void walk(
       std::memcpy(trace.g_before + row[index] * g, newest, g * sizeof(T));
       left[index] = q, before[index] = newest, to[index] = gates + g;
     }
-    products(n, left, 3 * g, p, 0);
+    multiply(n, left, 0);
     for (int64_t index = 0; index < n; ++index) to[index] -= g;
-    products(n, before, 3 * g, g, 1);
+    multiply(n, before, 1);
     for (int64_t index = 0; index < n; ++index) {
       T* out = result.global + cell[index] * g;
       use.gru(g, to[index], before[index], out);
@@ -167,9 +167,9 @@ void walk(
       begin_gates(p, gates, input[index] + 3 * g, scan.weight(way, kBph));
       before[index] = context, to[index] = gates + p;
     }
-    products(n, before, 3 * p, g, 2);
+    multiply(n, before, 2);
     for (int64_t index = 0; index < n; ++index) to[index] -= p;
-    products(n, left, 3 * p, p, 3);
+    multiply(n, left, 3);
     for (int64_t index = 0; index < n; ++index) {
       T* q = trace.q_after + row[index] * p;
       use.gru(p, to[index], left[index], q);
@@ -183,7 +183,7 @@ void walk(
         to[index] = heard.data() + index * 3 * p;
         std::memcpy(to[index], input[index] + 3 * g + 3 * p, 3 * p * sizeof(T));
       }
-      products(n, left, 3 * p, p, 6);
+      multiply(n, left, 6);
       int64_t listening = 0;
       for (int64_t index = 0; index < n; ++index) {
         T* old = trace.party_before + row[index] * parties * p;
@@ -198,7 +198,7 @@ void walk(
           before[listening] = old + who * p, after[listening] = party_of(index, who), to[listening++] = gates;
         }
       }
-      products(listening, before, 3 * p, p, 7);
+      multiply(listening, before, 7);
       for (int64_t who = 0; who < listening; ++who) use.gru(p, to[who], before[who], after[who]);
       for (int64_t index = 0; index < n && scan.keep; ++index)
         for (int64_t who = 0; who < parties; ++who)
@@ -218,9 +218,9 @@ void walk(
       std::memcpy(trace.e_before + row[index] * e, newest, e * sizeof(T));
       before[index] = newest, to[index] = gates + e;
     }
-    products(n, left, 3 * e, p, 4);
+    multiply(n, left, 4);
     for (int64_t index = 0; index < n; ++index) to[index] -= e;
-    products(n, before, 3 * e, e, 5);
+    multiply(n, before, 5);
     for (int64_t index = 0; index < n; ++index) {
       T* out = emotion_at(scan.order[share.ranks[index]], at[index]);
       use.gru(e, to[index], before[index], out);
@@ -267,10 +267,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> run(
   const Start<T> start{Rows<T>(party_states), Rows<T>(emotion_state)};
   const Inputs<T> x(inputs);
   if (count > 0) {
-    const Panels<T> panels(matrices(scan));
+    const Products<T> products(scan, matrices(scan));
     T* kept = width ? writable<T>(reserve) : nullptr;
     in_parallel(scan, [&](const Share<T>& share) {
-      walk(scan, share, x, start, panels, result, kept ? kept + share.way * width : nullptr);
+      walk(scan, share, x, start, products, result, kept ? kept + share.way * width : nullptr);
     });
   }
   return {emotion, global, party, attention, reserve};

@@ -12,7 +12,6 @@ from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.data.splits import resolve_split
 from mm_emotion.errors import CheckpointError, CorpusError, EmotionError, FeatureError, RecipeError
-from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.training import loop, reproduction, stages
 from mm_emotion.training.evaluation import predict
 from mm_emotion.training.features import add_features
@@ -158,17 +157,6 @@ def test_other_validation_labels_are_another_run(recipe, words, split, tmp_path)
     changed = words.remove_columns("label").add_column("label", labels).cast_column("label", words.features["label"])
     with pytest.raises(CheckpointError, match="other data or settings"):
         run(recipe, changed, split, tmp_path)
-
-
-def test_another_vocabulary_is_not_served_from_the_cache(words, split, tmp_path):
-    """Rows on disk, where `map` caches: a processor fitted on other rows must encode them anew."""
-    words.to_parquet(tmp_path / "corpus.parquet")
-    rows = Dataset.from_parquet(str(tmp_path / "corpus.parquet"), cache_dir=str(tmp_path / "cache"))
-    for transcripts in (["lake rain so"], ["train well train so door"]):
-        processor = EmotionProcessor.fit([{"transcript": text} for text in transcripts], {"input_ids": {}})
-        encoded = add_features(rows, processor)
-        expected = [processor.tokenizer.encode_words(text) for text in rows["transcript"]]
-        assert [list(ids) for ids in encoded["input_ids"]] == expected
 
 
 def test_rows_out_of_order_are_refused(words, split, tmp_path, recipe):

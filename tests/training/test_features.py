@@ -1,0 +1,33 @@
+"""Cached features are those of this very processor and of the sound files as they are now."""
+
+import numpy as np
+import soundfile
+from datasets import Dataset
+
+from mm_emotion.features.processor import EmotionProcessor
+from mm_emotion.training.features import add_features
+
+
+def test_another_vocabulary_is_not_served_from_the_cache(corpus, tmp_path):
+    """Rows on disk, where `map` caches: a processor fitted on other rows must encode them anew."""
+    corpus.remove_columns("text").to_parquet(tmp_path / "corpus.parquet")
+    rows = Dataset.from_parquet(str(tmp_path / "corpus.parquet"), cache_dir=str(tmp_path / "cache"))
+    for transcripts in (["lake rain so"], ["train well train so door"]):
+        processor = EmotionProcessor.fit([{"transcript": text} for text in transcripts], {"input_ids": {}})
+        encoded = add_features(rows, processor)
+        expected = [processor.tokenizer.encode_words(text) for text in rows["transcript"]]
+        assert [list(ids) for ids in encoded["input_ids"]] == expected
+
+
+def test_a_changed_sound_file_is_read_anew(corpus, tmp_path):
+    path = tmp_path / "sound.wav"
+    random = np.random.default_rng(0)
+    soundfile.write(path, 0.1 * random.standard_normal(8000), 16000)
+    some = corpus.select(range(2)).remove_columns(["text", "audio_path"]).add_column("audio_path", [str(path)] * 2)
+    some.to_parquet(tmp_path / "corpus.parquet")
+    rows = Dataset.from_parquet(str(tmp_path / "corpus.parquet"), cache_dir=str(tmp_path / "cache"))
+    processor = EmotionProcessor.fit(list(rows), {"audio": {}})
+    first = np.array(add_features(rows, processor)["audio"])
+    assert np.array_equal(first, np.array(add_features(rows, processor)["audio"]))
+    soundfile.write(path, 0.5 * random.standard_normal(9000), 16000)
+    assert not np.allclose(first, np.array(add_features(rows, processor)["audio"]))
