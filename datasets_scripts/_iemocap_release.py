@@ -6,37 +6,7 @@ from pathlib import Path
 
 from datasets_scripts._builder import Manifest, read_lines
 from mm_emotion.errors import CorpusError
-from mm_emotion.schema import LABEL_SETS
-
-EMOTIONS = {
-    "hap": "happy",
-    "sad": "sad",
-    "neu": "neutral",
-    "ang": "angry",
-    "exc": "excited",
-    "fru": "frustrated",
-    "sur": "surprised",
-    "fea": "fearful",
-    "dis": "disgusted",
-    "oth": "other",
-    "xxx": "undecided",
-}
-"""Consensus code of the release -> class name."""
-
-VOTES = {
-    "Happiness": "hap",
-    "Sadness": "sad",
-    "Neutral": "neu",
-    "Neutral state": "neu",
-    "Anger": "ang",
-    "Excited": "exc",
-    "Frustration": "fru",
-    "Surprise": "sur",
-    "Fear": "fea",
-    "Disgust": "dis",
-    "Other": "oth",
-}
-"""What a rater ticked -> code; summaries say "Neutral" where the raters' own files say "Neutral state"."""
+from mm_emotion.schema import IEMOCAP_CODES, IEMOCAP_VOTES, LABEL_SETS
 
 SPLITS = {"train": "train", "valid": "validation", "validation": "validation", "test": "test"}
 
@@ -68,9 +38,9 @@ def _fail(path: Path, number: int, expected: str, line: str) -> CorpusError:
 def _codes(names: str, path: Path, number: int) -> list[str]:
     named = [name.strip(" :\t") for name in names.split(";") if name.strip(" :\t")]
     for name in named:
-        if name not in VOTES:
-            raise _fail(path, number, f"an emotion among {', '.join(VOTES)}", name)
-    return [VOTES[name] for name in named]
+        if name not in IEMOCAP_VOTES:
+            raise _fail(path, number, f"an emotion among {', '.join(IEMOCAP_VOTES)}", name)
+    return [IEMOCAP_VOTES[name] for name in named]
 
 
 def _score(text: str, path: Path, number: int) -> float:
@@ -82,7 +52,7 @@ def _score(text: str, path: Path, number: int) -> float:
 
 def class_name(code: str, label_set: str) -> str | None:
     """Class of a consensus code in a label set of `schema.LABEL_SETS["iemocap"]`, None where it is left out."""
-    name = EMOTIONS[code]
+    name = IEMOCAP_CODES[code]
     if label_set == "four_way" and name == "excited":
         name = "happy"
     return name if name in LABEL_SETS["iemocap"][label_set] else None
@@ -114,8 +84,8 @@ def read_summary(path: Path, manifest: Manifest) -> dict[str, dict]:
             name = _UTTERANCE.fullmatch(match[3])
             if name is None or name["dialogue"] != path.stem:
                 raise _fail(path, number, f"an utterance id of dialogue {path.stem}", match[3])
-            if match[4] not in EMOTIONS:
-                raise _fail(path, number, f"an emotion code among {', '.join(EMOTIONS)}", match[4])
+            if match[4] not in IEMOCAP_CODES:
+                raise _fail(path, number, f"an emotion code among {', '.join(IEMOCAP_CODES)}", match[4])
             votes = {}
             turn = {"start": float(match[1]), "end": float(match[2]), "emotion": match[4], "votes": votes}
             if turn["end"] <= turn["start"]:

@@ -43,3 +43,33 @@ AFFECT_DIMENSIONS: dict[str, tuple[str, ...]] = {
     "semaine": ("valence", "arousal", "expectancy", "power"),
     "sewa": ("arousal", "valence", "liking"),
 }
+
+IEMOCAP_CODES = {
+    "hap": "happy",
+    "sad": "sad",
+    "neu": "neutral",
+    "ang": "angry",
+    "exc": "excited",
+    "fru": "frustrated",
+    "sur": "surprised",
+    "fea": "fearful",
+    "dis": "disgusted",
+    "oth": "other",
+    "xxx": "undecided",
+}
+"""Consensus code of the IEMOCAP release -> class name."""
+
+IEMOCAP_VOTES = {
+    "Happiness": "hap",
+    "Sadness": "sad",
+    "Neutral": "neu",
+    "Neutral state": "neu",
+    "Anger": "ang",
+    "Excited": "exc",
+    "Frustration": "fru",
+    "Surprise": "sur",
+    "Fear": "fea",
+    "Disgust": "dis",
+    "Other": "oth",
+}
+"""What a rater ticked -> code; summaries say "Neutral" where the raters' own files say "Neutral state"."""

@@ -15,38 +15,13 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 
 from mm_emotion.data.rows import CONTRACT_COLUMNS, check_rows
 from mm_emotion.errors import CorpusError
-from mm_emotion.schema import AFFECT_DIMENSIONS, LABEL_SETS
+from mm_emotion.schema import AFFECT_DIMENSIONS, IEMOCAP_CODES, IEMOCAP_VOTES, LABEL_SETS
 
 logger = logging.getLogger(__name__)
 
 FeatureSource = tuple[str | os.PathLike, Sequence[str]]
 """An npz file, and the names of its arrays (N,) or (N, D) that are joined to one vector."""
 
-IEMOCAP_CODES = {
-    "hap": "happy",
-    "sad": "sad",
-    "neu": "neutral",
-    "ang": "angry",
-    "exc": "excited",
-    "fru": "frustrated",
-    "sur": "surprised",
-    "fea": "fearful",
-    "dis": "disgusted",
-    "oth": "other",
-    "xxx": "undecided",
-}
-_RATER_WORDS = {
-    "Happiness": "hap",
-    "Sadness": "sad",
-    "Neutral state": "neu",
-    "Anger": "ang",
-    "Excited": "exc",
-    "Frustration": "fru",
-    "Surprise": "sur",
-    "Fear": "fea",
-    "Disgust": "dis",
-    "Other": "oth",
-}
 _IEMOCAP_COLUMNS = {
     "valence": Value("float32"),
     "activation": Value("float32"),
@@ -198,7 +173,7 @@ def _derive_iemocap(raw: Mapping, label_set: str, file: Path) -> dict:
         "speaker": f"Ses{int(raw['session']):02d}{raw['speaker']}",
         "scenario": {"impro": "improvised", "script": "scripted"}[raw["kind"]],
         "votes": json.dumps(
-            {rater: [_RATER_WORDS[word] for word in vote["labels"]] for rater, vote in raw["raters_cat"].items()}
+            {rater: [IEMOCAP_VOTES[word] for word in vote["labels"]] for rater, vote in raw["raters_cat"].items()}
         ),
     }
     if label_set in AFFECT_DIMENSIONS["iemocap"]:

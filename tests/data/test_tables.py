@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mm_emotion.data.rows import column_values
-from mm_emotion.data.tables import IEMOCAP_CODES, iemocap_label, load_table
+from mm_emotion.data.tables import iemocap_label, load_table
 from mm_emotion.errors import CorpusError, FeatureError
-from mm_emotion.schema import LABEL_SETS
+from mm_emotion.schema import IEMOCAP_CODES, LABEL_SETS
 
 
 def utterance(dialogue: str, turn: int, emotion: str, **values) -> dict:

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from datasets_scripts._builder import prepare
-from datasets_scripts._iemocap_release import VOTES
 from datasets_scripts.iemocap import Iemocap
 from mm_emotion.errors import CorpusError
-from mm_emotion.schema import LABEL_SETS
+from mm_emotion.schema import IEMOCAP_VOTES, LABEL_SETS
 
 IMPRO, SCRIPT = "Ses01F_impro01", "Ses02M_script01_1b"
 TURNS = {
@@ -378,7 +377,7 @@ def reference(corpus):
 
 
 def spoken_codes(row):
-    return {rater: [VOTES[name] for name in vote["labels"]] for rater, vote in row["raters_cat"].items()}
+    return {rater: [IEMOCAP_VOTES[name] for name in vote["labels"]] for rater, vote in row["raters_cat"].items()}
 
 
 @pytest.mark.corpus

@@ -8,8 +8,9 @@ from datasets import Dataset
 from transformers import AutoFeatureExtractor, AutoProcessor
 
 from mm_emotion.errors import BatchError, CheckpointError, FeatureError
+from mm_emotion.features.extractor import EmotionFeatureExtractor
 from mm_emotion.features.functionals import FUNCTIONAL_NAMES, VERSION, acoustic_functionals
-from mm_emotion.features.processor import EmotionFeatureExtractor, EmotionProcessor
+from mm_emotion.features.processor import EmotionProcessor
 
 WIDTH = len(FUNCTIONAL_NAMES)
 BOTH = {"input_ids": {}, "audio": {}}
