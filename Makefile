@@ -6,11 +6,11 @@ DEMO := build/demo
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo check format test clean
+.PHONY: install demo check format test test-asan bench clean
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml setup.py constraints.txt
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.* csrc/cpu/*.*)
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools wheel
@@ -40,5 +40,20 @@ format: install
 test: install
 	$(BIN)/python -m pytest -q
 
+# The op tests against a build that checks addresses and undefined behaviour.
+test-asan: install
+	rm -rf build/asan
+	mkdir -p build/asan
+	cp -r setup.py pyproject.toml README.md LICENSE csrc mm_emotion datasets_scripts tests build/asan/
+	rm -f build/asan/mm_emotion/*.so
+	cd build/asan && MM_EMOTION_CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -O1" \
+	    $(CURDIR)/$(BIN)/python setup.py build_ext --inplace
+	cd build/asan && ASAN_OPTIONS=detect_leaks=0 \
+	    LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+	    $(CURDIR)/$(BIN)/python -m pytest -q tests/ops -k "not compiles and not opcheck and not thousand"
+
+bench: install
+	$(BIN)/python benchmarks/run.py
+
 clean:
-	rm -rf build dist .venv *.egg-info
+	rm -rf build dist .venv *.egg-info mm_emotion/*.so
