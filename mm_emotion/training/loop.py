@@ -15,18 +15,16 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather, reduce
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from mm_emotion.atomic import replace_file
 from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.errors import CheckpointError, TrainingError
 from mm_emotion.schema import IGNORE_INDEX
 from mm_emotion.training.evaluation import monitored_value, predict
 from mm_emotion.training.recipe import Training
+from mm_emotion.training.weights import read_tensors, write_tensors
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -123,13 +121,6 @@ def cropped(dialogue: list[dict], least: float | None, seed: int, epoch: int, un
     return dialogue[start : start + length] if random.random() < 0.5 else dialogue
 
 
-def load_best(model: torch.nn.Module, folder: Path, name: str) -> None:
-    """Load the weights of the epoch that the selection set `name` chose."""
-    path = folder / f"best_{name}.safetensors"
-    tensors, _ = _read_tensors(path)
-    model.load_state_dict(tensors)
-
-
 class _Run:
     """Model, optimiser and random state of one run, on this process, with the file that holds them."""
 
@@ -202,12 +193,12 @@ class _Run:
             if torch.cuda.is_available():
                 tensors["cuda_random_state"] = torch.cuda.get_rng_state()
             metadata = {"progress": json.dumps(asdict(progress)), "identity": self._identity()}
-            _write_tensors(tensors, self.folder / STATE_FILE, metadata)
+            write_tensors(tensors, self.folder / STATE_FILE, metadata)
         accelerator.wait_for_everyone()
 
     def save_best(self, name: str) -> None:
         if self.accelerator.is_main_process:
-            _write_tensors(dict(self.evaluated.state_dict()), self.folder / f"best_{name}.safetensors", {})
+            write_tensors(dict(self.evaluated.state_dict()), self.folder / f"best_{name}.safetensors", {})
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> Progress:
@@ -215,7 +206,7 @@ class _Run:
         path = self.folder / STATE_FILE
         if not path.exists():
             return Progress()
-        tensors, metadata = _read_tensors(path)
+        tensors, metadata = read_tensors(path)
         if metadata.get("identity") != self._identity():
             raise CheckpointError(
                 f"training state {path}",
@@ -304,17 +295,3 @@ def _stopped(progress: Progress, training: Training) -> bool:
 
 def _shown(progress: Progress) -> dict[str, str]:
     return {key: f"{value:.3f}" for key, value in progress.history[-1].items() if key != "epoch"}
-
-
-def _write_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
-    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    with replace_file(path) as temporary:
-        save_file(contiguous, temporary, metadata={"format": "pt", **metadata})
-
-
-def _read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"tensors {path}", "a complete safetensors file", str(error)) from error

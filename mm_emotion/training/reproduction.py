@@ -32,9 +32,9 @@ from mm_emotion.training.evaluation import (
     write_results,
 )
 from mm_emotion.training.features import add_features
-from mm_emotion.training.loop import load_best
 from mm_emotion.training.recipe import Recipe, load_recipe, save_recipe
 from mm_emotion.training.stages import Job, collator_of, dataset_of, fit, fit_stage_one, stage_one_recipe
+from mm_emotion.training.weights import load_best
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from mm_emotion.models import MODELS
 from mm_emotion.schema import IGNORE_INDEX
 from mm_emotion.training.encoding import out_of_fold
 from mm_emotion.training.evaluation import predict
-from mm_emotion.training.loop import load_best, train
+from mm_emotion.training.loop import train
 from mm_emotion.training.recipe import Encoder, Recipe, load_recipe
+from mm_emotion.training.weights import load_best
 
 
 @dataclass(frozen=True)

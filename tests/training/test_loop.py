@@ -20,9 +20,10 @@ from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.errors import CheckpointError, TrainingError
 from mm_emotion.training import loop
-from mm_emotion.training.loop import cropped, epoch_order, load_best, train
+from mm_emotion.training.loop import cropped, epoch_order, train
 from mm_emotion.training.recipe import parse_recipe
 from mm_emotion.training.stages import build_model
+from mm_emotion.training.weights import load_best
 
 TEXT = """
 corpus: {name: iemocap, labels: six_way, split: session5_test}
