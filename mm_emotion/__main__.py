@@ -1,6 +1,6 @@
 """mm-emotion: prepare a corpus, train and evaluate a recipe, predict with a saved system.
 
-Libraries are imported inside the commands, so that `--help` answers at once.
+Libraries are imported inside the commands: each loads what it needs and no more.
 """
 
 import argparse
@@ -9,7 +9,14 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from mm_emotion.errors import CorpusError, EmotionError, FeatureError, MissingLibraryError, RecipeError
+from mm_emotion.errors import (
+    BrokenExtensionError,
+    CorpusError,
+    EmotionError,
+    FeatureError,
+    MissingLibraryError,
+    RecipeError,
+)
 
 CORPORA = {"iemocap": ("datasets_scripts.iemocap", "Iemocap")}
 TRACKERS = ("tensorboard", "wandb", "mlflow", "comet_ml")
@@ -20,7 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         return options.run(options) or 0
-    except (EmotionError, MissingLibraryError, OSError) as error:  # OSError: a path of the user, or a full disk
+    except (
+        EmotionError,
+        MissingLibraryError,
+        BrokenExtensionError,
+        OSError,
+    ) as error:  # OSError: a path of the user, or a full disk
         print(f"mm-emotion {options.command}: {error}", file=sys.stderr)
         return 2
 

@@ -2,7 +2,7 @@
 
 Tensors choose: a kernel serves the devices it was built for, everything else takes the fast path in PyTorch. The native
 extension is one file beside this package, built by setup.py. Where it is missing everything runs in PyTorch; where it
-is there but cannot be loaded, importing the package fails and says what to do.
+is there but cannot be loaded, the first op fails and says what to do, as `mm-emotion doctor` does.
 """
 
 import importlib
@@ -63,7 +63,15 @@ def load(library: Path) -> frozenset[str]:
     return frozenset({"cpu"})
 
 
-_devices = load(LIBRARY)
+def _load_or_keep_the_error() -> tuple[frozenset[str], BrokenExtensionError | None]:
+    try:
+        return load(LIBRARY), None
+    except BrokenExtensionError as error:
+        return frozenset(), error
+
+
+# Kept, not raised: importing the package must not fail, or `mm-emotion doctor` could not say what is wrong.
+_devices, _broken = _load_or_keep_the_error()
 
 
 def kernel_devices() -> set[str]:
@@ -72,7 +80,9 @@ def kernel_devices() -> set[str]:
 
 
 def has_kernel(tensor: torch.Tensor) -> bool:
-    """Whether ops on `tensor` run in the native extension."""
+    """Whether ops on `tensor` run in the native extension; raises BrokenExtensionError where it cannot be loaded."""
+    if _broken is not None and not reference_ops_wanted():
+        raise _broken
     return tensor.device.type in _devices and not reference_ops_wanted()
 
 

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from mm_emotion.errors import BrokenExtensionError
 from mm_emotion.ops import _library
@@ -35,6 +36,15 @@ def test_a_broken_extension_says_what_to_do(tmp_path, monkeypatch):
         load(broken)
     monkeypatch.setenv("MM_EMOTION_OPS", "reference")
     assert load(broken) == frozenset()
+
+
+def test_a_broken_extension_fails_at_the_first_op_and_not_before(monkeypatch):
+    monkeypatch.delenv("MM_EMOTION_OPS", raising=False)
+    monkeypatch.setattr(_library, "_broken", BrokenExtensionError(_library.LIBRARY, "damaged"))
+    with pytest.raises(BrokenExtensionError, match="damaged"):
+        _library.has_kernel(torch.zeros(1))
+    with use_reference_ops():
+        assert not _library.has_kernel(torch.zeros(1))
 
 
 @pytest.mark.skipif(not kernel_devices(), reason="the native extension is not built")
