@@ -27,12 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         return options.run(options) or 0
-    except (
-        EmotionError,
-        MissingLibraryError,
-        BrokenExtensionError,
-        OSError,
-    ) as error:  # OSError: a path of the user, or a full disk
+    except (EmotionError, MissingLibraryError, BrokenExtensionError, OSError) as error:  # OSError: the user's path
         print(f"mm-emotion {options.command}: {error}", file=sys.stderr)
         return 2
 
