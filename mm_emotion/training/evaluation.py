@@ -47,11 +47,14 @@ class Prediction:
     dialogue_ids: np.ndarray
 
     @property
+    def valid(self) -> np.ndarray:
+        """(N,) bool: which rows have a label."""
+        return ~np.isnan(self.labels[:, 0]) if self.labels.ndim == 2 else self.labels != IGNORE_INDEX
+
+    @property
     def labelled(self) -> int:
         """How many rows have a label."""
-        if self.labels.ndim == 2:
-            return int((~np.isnan(self.labels[:, 0])).sum())
-        return int((self.labels != IGNORE_INDEX).sum())
+        return int(self.valid.sum())
 
     @property
     def classes(self) -> np.ndarray:
@@ -134,14 +137,14 @@ def mean_loss(prediction: Prediction, model: torch.nn.Module) -> float:
 def scores(prediction: Prediction, regression: bool) -> dict[str, float]:
     """All metrics of a part over its labelled rows, by the names of `mm_emotion.metrics`."""
     if regression:
-        valid = ~np.isnan(prediction.labels[:, 0])
+        valid = prediction.valid
         labels, predicted = prediction.labels[valid, 0], prediction.logits[valid, 0]
         return {
             "mean_absolute_error": metrics.mean_absolute_error(predicted, labels),
             "pearson": metrics.pearson(predicted, labels),
             "concordance_correlation": metrics.concordance_correlation(predicted, labels),
         }
-    valid = prediction.labels != IGNORE_INDEX
+    valid = prediction.valid
     labels, predicted = prediction.labels[valid], prediction.classes[valid]
     if not len(labels):
         raise CorpusError("labels", "at least one labelled utterance", "none")
@@ -155,7 +158,7 @@ def scores(prediction: Prediction, regression: bool) -> dict[str, float]:
 
 def intervals(prediction: Prediction, seed: int = 0) -> dict[str, tuple[float, float]]:
     """95 % bootstrap intervals over dialogues of the chief classification metrics."""
-    valid = prediction.labels != IGNORE_INDEX
+    valid = prediction.valid
     return {
         name: metrics.bootstrap_interval(
             getattr(metrics, name),

@@ -85,8 +85,10 @@ def train(
         for batch_index in range(progress.batch, batches_per_epoch):
             units = order[batch_index * training.batch_size : (batch_index + 1) * training.batch_size]
             due = time.monotonic() - saved_at >= state_seconds
-            chosen = [cropped(train_set[int(unit)], training.crop, seed, progress.epoch, int(unit)) for unit in units]
-            save_now = run.step(_share(chosen, collator, accelerator), due)
+            mine = _share(units, accelerator)
+            dialogues = [cropped(train_set[int(unit)], training.crop, seed, progress.epoch, int(unit)) for unit in mine]
+            batch = _batch(dialogues or [train_set[int(units[0])]], bool(dialogues), collator, accelerator)
+            save_now = run.step(batch, due)
             progress.batch = batch_index + 1
             bar.update()
             if save_now and progress.batch < batches_per_epoch:
@@ -254,11 +256,15 @@ class _Run:
         )
 
 
-def _share(dialogues: list[list[dict]], collator: EmotionCollator, accelerator: Accelerator) -> dict:
-    """This process's part of a batch; a process left without one takes a dialogue whose labels count for nothing."""
-    mine = np.array_split(np.arange(len(dialogues)), accelerator.num_processes)[accelerator.process_index]
-    batch = collator([dialogues[index] for index in mine] or dialogues[:1])
-    if not len(mine):
+def _share(units: np.ndarray, accelerator: Accelerator) -> np.ndarray:
+    """This process's part of a batch; it may be empty."""
+    return np.array_split(units, accelerator.num_processes)[accelerator.process_index]
+
+
+def _batch(dialogues: list[list[dict]], counts: bool, collator: EmotionCollator, accelerator: Accelerator) -> dict:
+    """Dialogues on this process's device; a process without a share of its own takes one whose labels do not count."""
+    batch = collator(dialogues)
+    if not counts:
         labels = batch["labels"]
         labels.fill_(torch.nan if labels.is_floating_point() else IGNORE_INDEX)
     return {key: value.to(accelerator.device) for key, value in batch.items()}

@@ -11,7 +11,6 @@ from mm_emotion import metrics
 from mm_emotion.atomic import replace_file
 from mm_emotion.errors import CheckpointError
 from mm_emotion.figures import confusion_figure
-from mm_emotion.schema import IGNORE_INDEX
 from mm_emotion.training.evaluation import (
     Prediction,
     intervals,
@@ -71,12 +70,11 @@ def _names(evaluation: Evaluation, against: Evaluation | None) -> list[str]:
 
 def _facts(evaluation: Evaluation) -> list[str]:
     recipe = evaluation.recipe
-    selected = "validation part" if recipe.protocol.select_on == "validation" else "TEST part: legacy (leaks)"
     dialogues = len(set(evaluation.prediction.dialogue_ids))
     facts = [
         f"corpus {recipe.corpus.name}, labels {recipe.corpus.labels}, split {recipe.corpus.split}, "
         f"{evaluation.prediction.labelled} labelled utterances of {dialogues} dialogues",
-        f"epoch chosen on the {selected}",
+        f"epoch chosen on {evaluation.facts.selected_on}",
         f"{evaluation.facts.parameters:,} parameters, "
         + ("causal" if evaluation.facts.causal else "not causal: reads later utterances"),
         *evaluation.notes,
@@ -104,8 +102,7 @@ def _score_table(evaluation: Evaluation, against: Evaluation | None) -> list[str
 def _difference(evaluation: Evaluation, against: Evaluation) -> list[str]:
     labels, classes = _valid(evaluation.prediction)
     _, others = _valid(against.prediction)
-    valid = evaluation.prediction.labels != IGNORE_INDEX
-    groups = evaluation.prediction.dialogue_ids[valid]
+    groups = evaluation.prediction.dialogue_ids[evaluation.prediction.valid]
     difference, (low, high) = metrics.paired_bootstrap(metrics.weighted_f1, classes, others, labels, groups)
     ours, theirs = _names(evaluation, against)
     return [
@@ -127,8 +124,7 @@ def _class_table(prediction: Prediction, names: Sequence[str]) -> list[str]:
 
 
 def _valid(prediction: Prediction) -> tuple[np.ndarray, np.ndarray]:
-    valid = prediction.labels != IGNORE_INDEX
-    return prediction.labels[valid], prediction.classes[valid]
+    return prediction.labels[prediction.valid], prediction.classes[prediction.valid]
 
 
 CLASS_COLUMNS = {

@@ -54,7 +54,9 @@ def evaluate_folder(folder: Path, corpus: Dataset, part: str = "test") -> Evalua
     own = model.dialogue if recipe.encoders else model
     saved = read_results(Path(folder) / "results.csv")
     seed = int(saved[0]["seed"]) if saved else recipe.protocol.seeds[0]
-    facts = RunFacts(split, seed, recipe.protocol.select_on, model.config.is_causal, own.num_parameters())
+    # The run knows what the recipe alone does not: whether a stage one chose its epoch on the test part.
+    chosen = next((row["selected_on"] for row in saved if row["fold"] == "validation"), recipe.protocol.select_on)
+    facts = RunFacts(split, seed, chosen, model.config.is_causal, own.num_parameters())
     scenarios = list(rows["scenario"]) if "scenario" in rows.column_names else None
     return Evaluation(Path(folder), recipe, prediction, part, facts, scenarios, notes)
 

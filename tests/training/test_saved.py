@@ -1,9 +1,14 @@
 """A saved system answers for its folder, and encoding takes nobody else's folder."""
 
+import csv
+import shutil
+
 import pytest
 
 from mm_emotion.data.corpus import load_prepared
 from mm_emotion.errors import CheckpointError, CorpusError
+from mm_emotion.training.evaluation import read_results, write_results
+from mm_emotion.training.report import write_report
 from mm_emotion.training.saved import encode_folder, evaluate_folder, recipe_of
 
 
@@ -17,6 +22,20 @@ def test_an_evaluation_knows_its_part(system, prepared):
     test, validation = (evaluate_folder(system, corpus, part) for part in ("test", "validation"))
     assert not set(test.prediction.dialogue_ids) & set(validation.prediction.dialogue_ids)
     assert test.facts.parameters == validation.facts.parameters
+
+
+def test_a_leak_that_the_run_recorded_is_still_marked(system, prepared, tmp_path):
+    copied = tmp_path / "system"
+    shutil.copytree(system, copied)
+    results = copied / "results.csv"
+    with results.open(newline="") as file:
+        rows = [{**row, "selected_on": "test (legacy, leaks)"} for row in csv.DictReader(file)]
+    results.unlink()
+    write_results(results, rows)
+    evaluation = evaluate_folder(copied, load_prepared(prepared))
+    assert evaluation.facts.selected_on == "test (legacy, leaks)"
+    assert "epoch chosen on test (legacy, leaks)" in write_report(evaluation, tmp_path / "report")
+    assert {row["selected_on"] for row in read_results(tmp_path / "report" / "results.csv")} == {"test (legacy, leaks)"}
 
 
 def test_encoding_takes_a_new_folder_or_its_own_earlier_result(system, prepared, tmp_path):
