@@ -133,7 +133,15 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--dialogue", help="a dialogue of the corpus (default: the first of the part)")
     predict.add_argument("--part", default="test", choices=["train", "validation", "test"])
 
-    _command(commands, "list", _list, "the recipes and model types of this package", "mm-emotion list")
+    listed = _command(
+        commands,
+        "list",
+        _list,
+        "the recipes of this package: model, modalities, causal or not, published figures",
+        "mm-emotion list --paper dialogue_rnn --modality text",
+    )
+    listed.add_argument("--paper", help="only the recipes of this folder")
+    listed.add_argument("--modality", action="append", help="only recipes that read this modality; may be repeated")
     leaderboard = _command(
         commands,
         "leaderboard",
@@ -339,15 +347,11 @@ def _print_table(utterances: list[dict], labels: list[str | None], emotions: lis
 
 
 def _list(options: argparse.Namespace) -> None:
-    from mm_emotion.models import MODELS
-    from mm_emotion.training.recipe import list_recipes
+    from mm_emotion.training.catalogue import entries, table
 
-    print("recipes")
-    for name in list_recipes():
-        print(f"  {name}")
-    print("model types")
-    for config, _ in MODELS:
-        print(f"  {config.model_type}")
+    found = entries(options.paper, options.modality or [])
+    print(table(found))
+    print(f"{len(found)} recipes; published figures are percent of the paper's own protocol")
 
 
 def _leaderboard(options: argparse.Namespace) -> None:

@@ -194,10 +194,10 @@ def test_reproduce_records_every_seed_beside_the_published_figures(prepared, run
 
 def test_list_and_doctor_say_what_is_here(capsys, monkeypatch):
     monkeypatch.setenv("MM_EMOTION_DATA", "/nowhere")
-    assert main(["list"]) == 0
+    assert main(["list", "--paper", "dialogue_rnn", "--modality", "text"]) == 0
     listed = capsys.readouterr().out
     assert "dialogue_rnn/iemocap_bidialogue_rnn_att_text" in listed
-    assert "hierarchical" in listed
+    assert "thesis/" not in listed
     assert main(["doctor"]) == 0
     report = capsys.readouterr().out
     assert f"torch {torch.__version__.split('+')[0]}" in report
