@@ -20,6 +20,15 @@ SIZES = {"global_size": 5, "party_size": 4, "emotion_size": 3, "hidden_size": 12
 DIALOGUE_RNN = {"modality_dims": {"visual": 2, "text": 4}, **SIZES}
 REGRESSION = {"context_attention": "simple", "activation": "tanh", "problem_type": "regression"}
 ENCODER = {"model_type": "text_cnn", **TEXT_CNN}
+CLSTM = {
+    "modality_dims": {"text": 4, "audio": 3},
+    "recurrent_size": 4,
+    "unimodal_size": 4,
+    "hidden_size": 8,
+    "dropout": 0.0,
+    "recurrent_dropout": 0.0,
+}
+MEMORY = {"modality_dims": {"text": 4, "audio": 2}, "hidden_size": 5, "window": 8, "dropout": 0.0}
 HIERARCHY = {
     "encoders": [ENCODER, ENCODER],
     "streams": ["text", "text"],
@@ -54,6 +63,17 @@ TINY = {
         "dot": {**DIALOGUE_RNN, "context_attention": "dot", "global_size": 6},
         "regression": {**DIALOGUE_RNN, **REGRESSION},
         "concordance": {**DIALOGUE_RNN, **REGRESSION, "loss": "ccc", "num_labels": 2},
+    },
+    "clstm": {
+        "plain": CLSTM,
+        "regression": {**CLSTM, "problem_type": "regression"},
+    },
+    "memnet": {"plain": MEMORY, "short window": {**MEMORY, "window": 2}},
+    "cmn": {"plain": MEMORY, "short window": {**MEMORY, "window": 2}},
+    "icon": {
+        "plain": MEMORY,
+        "short window": {**MEMORY, "window": 2},
+        "regression": {**MEMORY, "problem_type": "regression"},
     },
     "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES},
 }

@@ -8,10 +8,10 @@ hidden_t = relu(dense(h_t)), logits_t = classifier(dropout(hidden_t))
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mm_emotion.layers.attention import MatchingAttention
 from mm_emotion.layers.fusion import concatenate
+from mm_emotion.layers.packing import run_packed
 from mm_emotion.models.bc_lstm.configuration_bc_lstm import BCLSTMConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 
@@ -47,7 +47,8 @@ class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
         x = F.dropout(x, self.config.input_dropout, self.training)
         if self.config.speaker_turns:
             x = torch.cat([x, speaker_turns(batch).to(x.dtype)], dim=-1)  # (B, U, D+2)
-        states, attentions = self._read(x, batch.lengths), ()  # (B, U, 2R)
+        states = run_packed(self.lstm, x, batch.lengths) if self.config.pack else self.lstm(x)[0]  # (B, U, 2R)
+        attentions = ()
         if self.matching_attention is not None:
             states, weights = self.matching_attention(states, states, batch.utterance_mask)
             attentions = (weights,)
@@ -55,10 +56,3 @@ class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
 
     def classify(self, hidden_states: Tensor) -> Tensor:
         return self.classifier(F.dropout(hidden_states, self.config.dropout, self.training))
-
-    def _read(self, x: Tensor, lengths: Tensor) -> Tensor:
-        if not self.config.pack:
-            return self.lstm(x)[0]
-        # Packing takes its lengths on the host and none below 1; a dialogue without utterances reads one zero vector.
-        packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]

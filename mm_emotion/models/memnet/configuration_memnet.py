@@ -1,0 +1,20 @@
+"""Configuration of the memory network."""
+
+from mm_emotion.errors import ConfigError
+from mm_emotion.models.configuration_emotion import EmotionConfig
+
+
+class MemnetConfig(EmotionConfig):
+    """Each utterance asks `hops` times what the `window` utterances before it hold; blind to who speaks."""
+
+    model_type = "memnet"
+
+    window: int = 40
+    hops: int = 3
+
+    def check(self) -> None:
+        super().check()
+        self.require_at_least("window", self.window, 1)
+        self.require_at_least("hops", self.hops, 1)
+        if not self.modality_dims:
+            raise ConfigError("modality_dims", "at least one modality and its width", self.modality_dims)
