@@ -4,6 +4,8 @@ A window of K places holds the K utterances before the one that asks, the latest
 than that, the first places are empty.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,20 +13,36 @@ from torch import Tensor, nn
 from mm_emotion.ops.masking import masked_softmax
 
 
-def pad_front(values: Tensor, size: int) -> Tensor:
-    """Zeros or False in front: (B, U, ...) -> (B, size + U, ...)."""
-    return F.pad(values, (0, 0) * (values.ndim - 2) + (size, 0))
-
-
 def windows(values: Tensor, size: int) -> Tensor:
-    """What the window of each utterance holds: (B, U, ...) -> (B, U, size, ...), 0 or False in empty places."""
-    return pad_front(values, size).unfold(1, size, 1)[:, : values.shape[1]].movedim(-1, 2)
+    """What the window of each utterance holds: (B, size + U, ...) -> (B, U, size, ...); the first `size` of `values`
+    come before the first utterance, zeros or False where there was none."""
+    return values.unfold(1, size, 1)[:, :-1].movedim(-1, 2)
 
 
 def places(values: Tensor, size: int) -> list[Tensor]:
-    """What each place of the windows holds: (B, U, ...) -> `size` times (B, U, ...)."""
-    padded, count = pad_front(values, size), values.shape[1]
-    return [padded[:, place : place + count] for place in range(size)]
+    """What each place of the windows holds: (B, size + U, ...) -> `size` times (B, U, ...)."""
+    count = values.shape[1] - size
+    return [values[:, place : place + count] for place in range(size)]
+
+
+class Past(NamedTuple):
+    """U utterances of B dialogues behind the K before them: x (B, K+U, D), speakers and mask (B, K+U)."""
+
+    x: Tensor
+    speakers: Tensor
+    mask: Tensor
+
+    @classmethod
+    def before(cls, x: Tensor, speakers: Tensor, mask: Tensor, size: int, past: dict[str, Tensor] | None) -> "Past":
+        """With what `past` remembers in front, or with empty places."""
+        if past is None:
+            return cls(*(F.pad(part, (0, 0) * (part.ndim - 2) + (size, 0)) for part in (x, speakers, mask)))
+        own = cls(x, speakers, mask)._asdict()
+        return cls(*(torch.cat([past[name], part], 1) for name, part in own.items()))
+
+    def remembered(self, size: int) -> dict[str, Tensor]:
+        """What later utterances can still ask for."""
+        return {name: part[:, -size:] for name, part in self._asdict().items()}
 
 
 def over_dialogue(weights: Tensor) -> Tensor:
@@ -96,17 +114,17 @@ class Histories(nn.Module):
         self.window = window
         self.own, self.other = WindowGRU(input_size, hidden_size), WindowGRU(input_size, hidden_size)
 
-    def forward(self, x: Tensor, speakers: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
+    def forward(self, past: Past) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
         """Own and others' states, K times (B, U, H), 0 where the other side spoke; who spoke in which place.
 
-        x (B, U, D), speakers (B, U), mask (B, U); the two masks are (B, U, K), both False in empty places.
+        The two masks are (B, U, K), both False in empty places.
         """
-        spoken = windows(mask, self.window)
-        same = windows(speakers, self.window) == speakers[..., None]
+        spoken = windows(past.mask, self.window)
+        same = windows(past.speakers, self.window) == past.speakers[:, self.window :, None]
         own, other = spoken & same, spoken & ~same
         return (
-            self.own(places(self.own.read(x), self.window), own),
-            self.other(places(self.other.read(x), self.window), other),
+            self.own(places(self.own.read(past.x), self.window), own),
+            self.other(places(self.other.read(past.x), self.window), other),
             own,
             other,
         )

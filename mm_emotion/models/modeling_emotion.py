@@ -1,5 +1,8 @@
 """The one base model: the batch contract, the five beats of a forward pass, the loss and the checkpoint rules."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,9 +12,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from mm_emotion.errors import CheckpointError
+from mm_emotion.errors import BatchError, CheckpointError, ConfigError
 from mm_emotion.models.batch import EmotionBatch, check_batch, drop_modalities, fill_missing, modality_of
 from mm_emotion.models.configuration_emotion import EmotionConfig
+from mm_emotion.models.live import DialogueState
 from mm_emotion.models.losses import loss_terms
 from mm_emotion.schema import MODALITIES, TIME_MASKS
 
@@ -45,6 +49,15 @@ class EmotionPreTrainedModel(PreTrainedModel):
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Hidden states (B, U, H) of a gathered batch, and the family's attention weights (an empty tuple if none)."""
         raise NotImplementedError
+
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        """`encode` of utterances that follow on what `past` remembers, and what to remember after them, (B, ...) each.
+
+        A causal family that reads earlier utterances has its own; all others have nothing to remember.
+        """
+        return *self.encode(batch), {}
 
     def classify(self, hidden_states: Tensor) -> Tensor:
         """Logits (B, U, K) of hidden states (B, U, H)."""
@@ -97,6 +110,42 @@ class EmotionPreTrainedModel(PreTrainedModel):
         wanted = self.config.output_attentions if output_attentions is None else output_attentions
         output = EmotionOutput(loss, logits, hidden_states, attentions if wanted and attentions else None)
         return output if self.config.return_dict and return_dict is not False else output.to_tuple()
+
+    @torch.no_grad()
+    def step(
+        self, utterances: Mapping[str, Tensor], state: DialogueState | None = None
+    ) -> tuple[Tensor, DialogueState]:
+        """Logits (B, U, K) of the next utterances of B running dialogues, as `forward` would give them on the whole.
+
+        `utterances` are keys of the batch contract, mostly with U = 1 and all of them real; without `state` the
+        dialogues begin here. Dialogues join and leave between steps: see `DialogueState`. For use after `eval()`.
+
+        Raises:
+            ConfigError: the model looks ahead.
+            BatchError: an input does not fit, or an utterance is padding.
+            CheckpointError: the state belongs to another model, or to another number of dialogues.
+        """
+        if not self.config.is_causal:
+            raise ConfigError("is_causal", "True: a step cannot know later utterances", f"{type(self).__name__}, False")
+        batch = self.gather(EmotionBatch(**utterances))
+        if not batch.utterance_mask.all():
+            raise BatchError("utterance_mask", "only real utterances in a step", "padding")
+        if state is not None:
+            self._check_state(state, batch)
+        hidden_states, _, tensors = self.encode_on(batch, None if state is None else state.tensors)
+        return self.classify(hidden_states), DialogueState(self._shape_name(), tensors)
+
+    def _shape_name(self) -> str:
+        own = {name: getattr(self.config, name) for name in sorted(self.config._own_hints())}
+        digest = hashlib.sha256(json.dumps(own, sort_keys=True, default=str).encode()).hexdigest()
+        return f"{self.config.model_type} {digest[:12]}"
+
+    def _check_state(self, state: DialogueState, batch: EmotionBatch) -> None:
+        if state.model != self._shape_name():
+            raise CheckpointError("state", f"one of this model, {self._shape_name()}", state.model)
+        for name, tensor in state.tensors.items():
+            if len(tensor) != len(batch.utterance_mask):
+                raise CheckpointError(f"state {name}", f"{len(batch.utterance_mask)} dialogues", len(tensor))
 
     def gather(self, batch: EmotionBatch) -> EmotionBatch:
         """The batch checked and completed: features in the model's dtype, zeros on padding and missing modalities."""

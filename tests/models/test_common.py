@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
+from mm_emotion.errors import ConfigError
 from mm_emotion.models import MODELS
 from mm_emotion.models.batch import EmotionBatch
 from mm_emotion.ops import use_reference_ops
@@ -52,6 +53,7 @@ TINY = {
         "plain": BC_LSTM,
         "attention": {**BC_LSTM, "use_attention": True},
         "turns": {**BC_LSTM, "speaker_turns": True},
+        "forward": {**BC_LSTM, "bidirectional": False},
     },
     "dialogue_rnn": {
         "plain": DIALOGUE_RNN,
@@ -179,6 +181,21 @@ def test_is_causal_says_whether_later_utterances_matter(config_class, options):
     before, after = model(**batch).logits, model(**changed).logits
     assert not torch.equal(before[:, 2:], after[:, 2:])
     assert torch.allclose(before[:, :2], after[:, :2], atol=1e-6) == model.config.is_causal
+
+
+@every_family
+def test_a_causal_model_gives_step_by_step_what_it_gives_on_the_whole(config_class, options):
+    model = build(config_class, options)
+    batch = make_batch(model, lengths=[4, 4], parties=3)
+    utterances = [{key: value[:, t : t + 1] for key, value in batch.items() if key != "labels"} for t in range(4)]
+    if not model.config.is_causal:
+        with pytest.raises(ConfigError, match="is_causal"):
+            model.step(utterances[0])
+        return
+    expected, state = model(**batch).logits, None
+    for t, utterance in enumerate(utterances):
+        logits, state = model.step(utterance, state)
+        close(logits[:, 0], expected[:, t])
 
 
 @every_family

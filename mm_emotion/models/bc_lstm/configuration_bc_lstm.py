@@ -7,6 +7,7 @@ from mm_emotion.models.configuration_emotion import EmotionConfig
 class BCLSTMConfig(EmotionConfig):
     """A two-layer bidirectional LSTM of `recurrent_size` units each way over the utterances of a dialogue.
 
+    Without `bidirectional` it reads forward only and can be used live.
     `use_attention` adds matching attention over its states (bc-LSTM+Att). With `pack` off the backward pass reads the
     padding first, as the released code does, so that results depend on the padding. `speaker_turns`, which the papers
     do not have, tells it of each utterance whether the one before and the one after it have the same speaker.
@@ -15,6 +16,7 @@ class BCLSTMConfig(EmotionConfig):
     model_type = "bc_lstm"
 
     recurrent_size: int = 100
+    bidirectional: bool = True
     use_attention: bool = False
     pack: bool = True
     speaker_turns: bool = False
@@ -28,4 +30,4 @@ class BCLSTMConfig(EmotionConfig):
 
     @property
     def is_causal(self) -> bool:
-        return False
+        return not (self.bidirectional or self.use_attention or self.speaker_turns)

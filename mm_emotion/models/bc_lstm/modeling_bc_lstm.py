@@ -31,9 +31,17 @@ class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
     def __init__(self, config: BCLSTMConfig):
         super().__init__(config)
         self.needs_speakers = config.speaker_turns
-        input_size, state_size = config.input_size + 2 * config.speaker_turns, 2 * config.recurrent_size
+        input_size, state_size = (
+            config.input_size + 2 * config.speaker_turns,
+            config.recurrent_size * (1 + config.bidirectional),
+        )
         self.lstm = nn.LSTM(
-            input_size, config.recurrent_size, 2, batch_first=True, bidirectional=True, dropout=config.dropout
+            input_size,
+            config.recurrent_size,
+            2,
+            batch_first=True,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
         )
         self.matching_attention = None
         if config.use_attention:
@@ -43,16 +51,28 @@ class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
         self.post_init()
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        x = concatenate({name: getattr(batch, name) for name in self.config.modalities})  # (B, U, D)
-        x = F.dropout(x, self.config.input_dropout, self.training)
-        if self.config.speaker_turns:
-            x = torch.cat([x, speaker_turns(batch).to(x.dtype)], dim=-1)  # (B, U, D+2)
-        states = run_packed(self.lstm, x, batch.lengths) if self.config.pack else self.lstm(x)[0]  # (B, U, 2R)
+        x = self._inputs(batch)
+        states = run_packed(self.lstm, x, batch.lengths) if self.config.pack else self.lstm(x)[0]  # (B, U, [2]R)
         attentions = ()
         if self.matching_attention is not None:
             states, weights = self.matching_attention(states, states, batch.utterance_mask)
             attentions = (weights,)
         return F.relu(self.dense(states)), attentions
+
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        before = None if past is None else tuple(past[name].transpose(0, 1).contiguous() for name in ("state", "cell"))
+        states, after = self.lstm(self._inputs(batch), before)  # (B, U, R)
+        remembered = {name: part.transpose(0, 1) for name, part in zip(("state", "cell"), after, strict=True)}
+        return F.relu(self.dense(states)), (), remembered
+
+    def _inputs(self, batch: EmotionBatch) -> Tensor:
+        x = concatenate({name: getattr(batch, name) for name in self.config.modalities})  # (B, U, D)
+        x = F.dropout(x, self.config.input_dropout, self.training)
+        if self.config.speaker_turns:
+            x = torch.cat([x, speaker_turns(batch).to(x.dtype)], dim=-1)  # (B, U, D+2)
+        return x
 
     def classify(self, hidden_states: Tensor) -> Tensor:
         return self.classifier(F.dropout(hidden_states, self.config.dropout, self.training))

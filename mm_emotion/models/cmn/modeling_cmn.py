@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import initialization as init
 
 from mm_emotion.layers.fusion import concatenate
-from mm_emotion.layers.memory import Histories, WindowGRU, over_dialogue, read_memory
+from mm_emotion.layers.memory import Histories, Past, WindowGRU, over_dialogue, read_memory
 from mm_emotion.models.cmn.configuration_cmn import CMNConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 
@@ -41,10 +41,16 @@ class CMNForEmotionRecognition(EmotionPreTrainedModel):
         self.post_init()
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.encode_on(batch, None)[:2]
+
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         config, dropout = self.config, self.config.dropout if self.training else 0.0
         x = concatenate({name: getattr(batch, name) for name in config.modalities})  # (B, U, D)
         x = F.dropout(x, config.input_dropout, self.training)
-        *sides, own, other = self.histories(x, batch.speakers, batch.utterance_mask)
+        heard = Past.before(x, batch.speakers, batch.utterance_mask, config.window, past)
+        *sides, own, other = self.histories(heard)
         keys, values = [], []
         for states, spoke, memory in zip(sides, (own, other), self.memories, strict=True):
             local = [torch.tanh(F.dropout(state, dropout)) for state in states]  # K times (B, U, H)
@@ -56,7 +62,7 @@ class CMNForEmotionRecognition(EmotionPreTrainedModel):
             query = torch.tanh(query + reads[0][0] + reads[1][0])
             attentions += [over_dialogue(weights) for _, weights in reads]
             keys = values
-        return query, tuple(attentions)
+        return query, tuple(attentions), heard.remembered(config.window)
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

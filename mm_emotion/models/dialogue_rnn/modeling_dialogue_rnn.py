@@ -16,7 +16,7 @@ from mm_emotion.layers.attention import MatchingAttention
 from mm_emotion.layers.fusion import concatenate
 from mm_emotion.models.dialogue_rnn.configuration_dialogue_rnn import DialogueRNNConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
-from mm_emotion.ops.dialogue_rnn_scan import dialogue_rnn_scan
+from mm_emotion.ops.dialogue_rnn_scan import ScanOutput, ScanState, dialogue_rnn_scan
 
 
 class DialogueRNNCell(nn.Module):
@@ -81,30 +81,62 @@ class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
         self.post_init()
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        scan = self._scan(batch, None)
+        states = F.dropout(scan.emotion_states, self.config.emotion_dropout, self.training)  # (B, U, R*E)
+        attentions = (scan.attentions,)
+        if self.matching_attention is not None:
+            states, weights = self.matching_attention(states, states, batch.utterance_mask)
+            attentions += (weights,)
+        return self._hidden(states), attentions
+
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        scan = self._scan(batch, past)
+        parties = scan.party_states[0]  # (B, Q, P)
+        known = batch.lengths.new_zeros(len(parties)) if past is None else past["history_lengths"]
+        new = scan.global_states[0]  # (B, U, G)
+        length = new.shape[1]
+        history = new.new_zeros(len(new), 0, new.shape[2]) if past is None else past["history"]
+        history = F.pad(history, (0, 0, 0, length))  # (B, V+U, G)
+        at = known[:, None] + torch.arange(length, device=known.device)  # (B, U)
+        history = history.scatter(1, at[..., None].expand_as(new), new)
+        remembered = {
+            "history": history,
+            "history_lengths": known + length,
+            "party_states": parties,
+            "emotion_state": scan.emotion_states[:, -1],
+        }
+        states = F.dropout(scan.emotion_states, self.config.emotion_dropout, self.training)
+        return self._hidden(states), (scan.attentions,), remembered
+
+    def _hidden(self, states: Tensor) -> Tensor:
+        return (F.relu if self.config.activation == "relu" else torch.tanh)(self.dense(states))
+
+    def _scan(self, batch: EmotionBatch, past: dict[str, Tensor] | None) -> ScanOutput:
         config = self.config
         x = concatenate({name: getattr(batch, name) for name in config.modalities})  # (B, U, D)
         x = F.dropout(x, config.input_dropout, self.training)
         cells = [self.forward_cell] if self.backward_cell is None else [self.forward_cell, self.backward_cell]
         weight, bias = (torch.cat(parts) for parts in zip(*(cell.reader() for cell in cells), strict=True))
         concat = config.context_attention == "concat"
-        scan = dialogue_rnn_scan(
+        parties, state = batch.speaker_mask.shape[-1], None
+        if past is not None:
+            parties = max(parties, past["party_states"].shape[1])
+            party_states = F.pad(past["party_states"], (0, 0, 0, parties - past["party_states"].shape[1]))
+            state = ScanState(past["history"], past["history_lengths"], party_states[None], past["emotion_state"][None])
+        return dialogue_rnn_scan(
             F.linear(x, weight, bias).unflatten(-1, (len(cells), -1)).movedim(2, 0),  # (R, B, U, 3G+3P[+3P])
             torch.stack([cell.queries(x) for cell in cells]),
             batch.speakers,
             batch.lengths,
             [weight for cell in cells for weight in cell.weights()],
-            num_parties=batch.speaker_mask.shape[-1],
+            num_parties=parties,
             keep_mask=self._keep_mask(batch),
             keep=1 - config.recurrent_dropout if self.training else 1.0,
+            state=state,
             concat=[weight for cell in cells for weight in cell.concat_weights()] if concat else None,
         )
-        states = F.dropout(scan.emotion_states, config.emotion_dropout, self.training)  # (B, U, R*E)
-        attentions = (scan.attentions,)
-        if self.matching_attention is not None:
-            states, weights = self.matching_attention(states, states, batch.utterance_mask)
-            attentions += (weights,)
-        activation = F.relu if config.activation == "relu" else torch.tanh
-        return activation(self.dense(states)), attentions
 
     def classify(self, hidden_states: Tensor) -> Tensor:
         return self.classifier(F.dropout(hidden_states, self.config.dropout, self.training))

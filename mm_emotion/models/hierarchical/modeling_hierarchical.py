@@ -83,6 +83,15 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
         return shapes
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.dialogue.encode(self._utterances(batch))
+
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        return self.dialogue.encode_on(self._utterances(batch), past)
+
+    def _utterances(self, batch: EmotionBatch) -> EmotionBatch:
+        """What the dialogue model reads."""
         config = self.config
         parts: dict[str, list[Tensor]] = {stream: [] for stream in config.streams}
         for stream in config.vectors:
@@ -95,7 +104,7 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
             absent = ~batch.modality_mask[..., columns].any(-1, keepdim=True)  # (B, U, 1)
             parts[stream].append(made.masked_fill(absent, 0))
         vectors = {stream: torch.cat(states, -1) for stream, states in parts.items()}
-        return self.dialogue.encode(replace(batch, input_ids=None, **dict.fromkeys(TIME_MASKS), **vectors))
+        return replace(batch, input_ids=None, **dict.fromkeys(TIME_MASKS), **vectors)
 
     def classify(self, hidden_states: Tensor) -> Tensor:
         return self.dialogue.classify(hidden_states)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import initialization as init
 
 from mm_emotion.layers.fusion import concatenate
-from mm_emotion.layers.memory import Histories, WindowGRU, over_dialogue, read_memory
+from mm_emotion.layers.memory import Histories, Past, WindowGRU, over_dialogue, read_memory
 from mm_emotion.models.icon.configuration_icon import ICONConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 
@@ -40,10 +40,16 @@ class ICONForEmotionRecognition(EmotionPreTrainedModel):
         self.post_init()
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.encode_on(batch, None)[:2]
+
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         config, dropout = self.config, self.config.dropout if self.training else 0.0
         x = concatenate({name: getattr(batch, name) for name in config.modalities})  # (B, U, D)
         x = F.dropout(x, config.input_dropout, self.training)
-        own, other, own_spoke, other_spoke = self.histories(x, batch.speakers, batch.utterance_mask)
+        heard = Past.before(x, batch.speakers, batch.utterance_mask, config.window, past)
+        own, other, own_spoke, other_spoke = self.histories(heard)
         spoken = own_spoke | other_spoke  # (B, U, K)
         states = [
             torch.tanh(F.dropout(mine, dropout) + F.dropout(theirs, dropout))
@@ -58,7 +64,7 @@ class ICONForEmotionRecognition(EmotionPreTrainedModel):
             query = torch.tanh(query + found)
             attentions.append(over_dialogue(weights))
             states = memory.unbind(2)
-        return query, tuple(attentions)
+        return query, tuple(attentions), heard.remembered(config.window)
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

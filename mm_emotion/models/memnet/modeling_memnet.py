@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mm_emotion.layers.fusion import concatenate
-from mm_emotion.layers.memory import over_dialogue, read_memory, windows
+from mm_emotion.layers.memory import Past, over_dialogue, read_memory, windows
 from mm_emotion.models.memnet.configuration_memnet import MemnetConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 
@@ -31,17 +31,24 @@ class MemnetForEmotionRecognition(EmotionPreTrainedModel):
         self.post_init()
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.encode_on(batch, None)[:2]
+
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         config = self.config
         x = concatenate({name: getattr(batch, name) for name in config.modalities})  # (B, U, D)
         x = F.dropout(x, config.input_dropout, self.training)
-        mask = windows(batch.utterance_mask, config.window)  # (B, U, K)
-        keys, values = windows(self.keys(x), config.window), windows(self.values(x), config.window)  # (B, U, K, H)
+        nobody = torch.zeros_like(batch.utterance_mask, dtype=torch.int64)
+        heard = Past.before(x, nobody, batch.utterance_mask, config.window, past)
+        mask = windows(heard.mask, config.window)  # (B, U, K)
+        keys, values = (windows(make(heard.x), config.window) for make in (self.keys, self.values))  # (B, U, K, H)
         query, attentions = torch.tanh(self.query(x)), []
         for _ in range(config.hops):
             found, weights = read_memory(query, keys, values, mask, score_tanh=False)
             query = query + found
             attentions.append(over_dialogue(weights))
-        return query, tuple(attentions)
+        return query, tuple(attentions), heard.remembered(config.window)
 
     def classify(self, hidden_states: Tensor) -> Tensor:
         return self.classifier(F.dropout(hidden_states, self.config.dropout, self.training))

@@ -1,0 +1,133 @@
+"""Dialogues that go on, join, leave, move and are written to disk between two steps."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.nn.functional import one_hot
+
+from mm_emotion.errors import BatchError, CheckpointError
+from mm_emotion.models import (
+    BCLSTMConfig,
+    BCLSTMForEmotionRecognition,
+    CMNConfig,
+    CMNForEmotionRecognition,
+    DialogueRNNConfig,
+    DialogueRNNForEmotionRecognition,
+    ICONConfig,
+    ICONForEmotionRecognition,
+    MemnetConfig,
+    MemnetForEmotionRecognition,
+)
+from mm_emotion.models.live import DialogueState
+
+SIZES = {"modality_dims": {"text": 3}, "num_labels": 4}
+RNN = {**SIZES, "global_size": 5, "party_size": 4, "emotion_size": 3, "hidden_size": 3}
+FAMILIES = ["dialogue_rnn", "dialogue_rnn_l", "bc_lstm", "memnet", "cmn", "icon"]
+every_family = pytest.mark.parametrize("name", FAMILIES)
+
+
+def build(name):
+    torch.manual_seed(3)
+    makers = {
+        "dialogue_rnn": lambda: DialogueRNNForEmotionRecognition(DialogueRNNConfig(**RNN)),
+        "dialogue_rnn_l": lambda: DialogueRNNForEmotionRecognition(DialogueRNNConfig(**RNN, listener_state=True)),
+        "bc_lstm": lambda: BCLSTMForEmotionRecognition(BCLSTMConfig(**SIZES, recurrent_size=4, bidirectional=False)),
+        "memnet": lambda: MemnetForEmotionRecognition(MemnetConfig(**SIZES, hidden_size=4, window=3)),
+        "cmn": lambda: CMNForEmotionRecognition(CMNConfig(**SIZES, hidden_size=4, window=3)),
+        "icon": lambda: ICONForEmotionRecognition(ICONConfig(**SIZES, hidden_size=4, window=3)),
+    }
+    return makers[name]().eval()
+
+
+def dialogue(length, seed):
+    generator = torch.Generator().manual_seed(seed)
+    speakers = one_hot(torch.randint(0, 3, (1, length), generator=generator), 3).bool()
+    return {"text": torch.randn(1, length, 3, generator=generator), "speaker_mask": speakers}
+
+
+def part(batch, start, stop=None):
+    return {key: value[:, start : stop or start + 1] for key, value in batch.items()}
+
+
+def together(*batches):
+    return {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
+
+
+def close(left, right):
+    torch.testing.assert_close(left, right, atol=1e-6, rtol=1e-5)
+
+
+@every_family
+def test_dialogues_join_and_leave_without_touching_one_another(name):
+    model, first, second = build(name), dialogue(6, 1), dialogue(3, 2)
+    expected = [model(**batch).logits[0] for batch in (first, second)]
+    _, state = model.step(part(first, 0))
+    _, state = model.step(part(first, 1), state)
+    _, newcomer = model.step(part(second, 0))
+    state = state.join(newcomer)
+    for t in (1, 2):
+        logits, state = model.step(together(part(first, t + 1), part(second, t)), state)
+        close(logits[:, 0], torch.stack([expected[0][t + 1], expected[1][t]]))
+    state = state.select([0])
+    for t in (4, 5):
+        logits, state = model.step(part(first, t), state)
+        close(logits[0, 0], expected[0][t])
+
+
+@every_family
+def test_several_utterances_at_once_and_a_state_from_disk(name, tmp_path):
+    model, batch = build(name), dialogue(7, 4)
+    _, state = model.step(part(batch, 0, 4))
+    state.save(tmp_path / "state.safetensors")
+    restored = DialogueState.load(tmp_path / "state.safetensors").to("cpu")
+    logits, _ = model.step(part(batch, 4, 7), restored)
+    close(logits, model(**batch).logits[:, 4:])
+
+
+def test_a_party_may_come_in_later():
+    model, batch, state = build("dialogue_rnn"), dialogue(5, 5), None
+    batch["speaker_mask"] = one_hot(torch.tensor([[0, 1, 0, 2, 1]]), 3).bool()
+    expected = model(**batch).logits
+    for t in range(5):
+        utterance = part(batch, t)
+        if t < 3:
+            utterance["speaker_mask"] = utterance["speaker_mask"][..., :2]
+        logits, state = model.step(utterance, state)
+        close(logits[:, 0], expected[:, t])
+    assert state.tensors["party_states"].shape == (1, 3, 4)
+
+
+@every_family
+def test_a_state_grows_only_by_the_history_that_is_attended_to(name):
+    model, state, sizes, batch = build(name), None, set(), dialogue(12, 6)
+    for t in range(12):
+        _, state = model.step(part(batch, t), state)
+        sizes.add(sum(tensor.numel() for key, tensor in state.tensors.items() if key != "history"))
+    assert len(sizes) == 1
+    assert not any(tensor.requires_grad for tensor in state.tensors.values())
+
+
+def test_a_state_of_another_model_or_of_other_dialogues_is_refused():
+    batch, cmn, icon = dialogue(2, 7), build("cmn"), build("icon")
+    _, state = cmn.step(part(batch, 0))
+    with pytest.raises(CheckpointError, match="icon"):
+        icon.step(part(batch, 1), state)
+    with pytest.raises(CheckpointError, match="2 dialogues"):
+        cmn.step(together(part(batch, 1), part(batch, 1)), state)
+    _, other = icon.step(part(batch, 0))
+    with pytest.raises(CheckpointError, match="cmn"):
+        state.join(other)
+
+
+def test_padding_is_refused_in_a_step():
+    mask = torch.tensor([[True, False]])
+    with pytest.raises(BatchError, match="utterance_mask"):
+        build("memnet").step({**dialogue(2, 8), "utterance_mask": mask})
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    (tmp_path / "text").write_text("no tensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "weights")
+    for name in ("text", "weights", "missing"):
+        with pytest.raises(CheckpointError, match=name):
+            DialogueState.load(tmp_path / name)
