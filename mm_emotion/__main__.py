@@ -248,8 +248,8 @@ def _run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int]) -> lis
 def _print_outcome(recipe, seed: int, outcome) -> None:
     for row in outcome.rows:
         if row["fold"] == "test" and not row["metric"].endswith(("_low", "_high")):
-            published = recipe.published.get(row["metric"])
-            beside = f"; published {published}" if published is not None else ""
+            published = recipe.published_value(row["metric"])
+            beside = f"; published {published:.4f}" if published is not None else ""
             chosen = f"epoch chosen on {row['selected_on']}{beside}"
             print(f"{recipe.name} seed {seed}: test {row['metric']} {row['value']:.4f} ({chosen})")
     for note in outcome.notes:

@@ -2,6 +2,8 @@
 
 from transformers import AutoConfig, AutoModel
 
+from mm_emotion.models.affect_dnn.configuration_affect_dnn import AffectDNNConfig
+from mm_emotion.models.affect_dnn.modeling_affect_dnn import AffectDNNForEmotionRecognition
 from mm_emotion.models.bc_lstm.configuration_bc_lstm import BCLSTMConfig
 from mm_emotion.models.bc_lstm.modeling_bc_lstm import BCLSTMForEmotionRecognition
 from mm_emotion.models.clstm.configuration_clstm import CLSTMConfig
@@ -27,6 +29,7 @@ MODELS = [
     (CMNConfig, CMNForEmotionRecognition),
     (ICONConfig, ICONForEmotionRecognition),
     (DialogueRNNConfig, DialogueRNNForEmotionRecognition),
+    (AffectDNNConfig, AffectDNNForEmotionRecognition),
     (HierarchicalConfig, HierarchicalForEmotionRecognition),
 ]
 """Each family as (configuration, model); the model has the emotion head, so that AutoModel yields logits."""

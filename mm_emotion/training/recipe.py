@@ -124,6 +124,11 @@ class Recipe:
     def is_regression(self) -> bool:
         return self.corpus.labels in AFFECT_DIMENSIONS.get(self.corpus.name, ())
 
+    def published_value(self, metric: str) -> float | None:
+        """The published figure on the scale of our metrics, which is not percent; None where none was printed."""
+        value = self.published.get(metric)
+        return value if value is None or self.is_regression else value / 100
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for YAML."""
         return dataclasses.asdict(self)

@@ -94,8 +94,8 @@ def _score_table(evaluation: Evaluation, against: Evaluation | None) -> list[str
     for name, value in ours.items():
         interval = "{:.3f} to {:.3f}".format(*spread[name]) if name in spread else ""
         rows.append([name, f"{value:.3f}", interval, *([f"{other[name]:.3f}"] if against else [])])
-        published = recipe.published.get(name)
-        rows[-1].append("" if published is None else f"{published / 100:.3f}")
+        published = recipe.published_value(name)
+        rows[-1].append("" if published is None else f"{published:.3f}")
     return [*markdown_table(header, rows), ""]
 
 

@@ -30,6 +30,12 @@ CLSTM = {
     "recurrent_dropout": 0.0,
 }
 MEMORY = {"modality_dims": {"text": 4, "audio": 2}, "hidden_size": 5, "window": 8, "dropout": 0.0}
+AFFECT_DNN = {
+    "modality_dims": {"text": 4, "audio": 2},
+    "layers": {"text": [12, 12], "audio": [12, 12]},
+    "problem_type": "regression",
+    "hidden_size": 16,
+}
 HIERARCHY = {
     "encoders": [ENCODER, ENCODER],
     "streams": ["text", "text"],
@@ -77,6 +83,7 @@ TINY = {
         "short window": {**MEMORY, "window": 2},
         "regression": {**MEMORY, "problem_type": "regression"},
     },
+    "affect_dnn": {"late": AFFECT_DNN, "early": {**AFFECT_DNN, "early_fusion": True}},
     "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES},
 }
 CASES = [

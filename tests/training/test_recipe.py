@@ -27,6 +27,14 @@ def test_overrides_go_through_the_same_checker():
     assert (recipe.training.epochs, recipe.model["use_attention"], recipe.protocol.seeds) == (7, True, [3])
 
 
+def test_published_figures_are_read_on_the_scale_of_the_metrics():
+    classes = load_recipe("dialogue_rnn/iemocap_bidialogue_rnn_att_text")
+    assert classes.published_value("weighted_f1") == pytest.approx(0.6275)
+    assert classes.published_value("macro_f1") is None
+    affect = load_recipe("dialogue_rnn/semaine_valence", ["published={mean_absolute_error: 0.2}"])
+    assert affect.published_value("mean_absolute_error") == 0.2
+
+
 @pytest.mark.parametrize(
     ("override", "field", "hint"),
     [
