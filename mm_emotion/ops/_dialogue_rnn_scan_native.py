@@ -77,7 +77,15 @@ def _scan_backward(
         d_emotion, d_global, d_party, queries, speakers, lengths, weights, keep_mask, keep_scale, num_parties,
         history, history_lengths, global_states, attentions, reserve,
     )  # fmt: skip
-    directions, rows = len(queries), int(lengths.sum())
+    # On the CPU a row for each real utterance; where a length may not be asked for, one for each cell, 0 on padding.
+    rows = int(lengths.sum()) if lengths.device.type == "cpu" else speakers.numel()
+    return d_inputs, d_queries, weight_gradients(weights, len(queries), num_parties, rows, reserve, d_gates)
+
+
+def weight_gradients(
+    weights: list[Tensor], directions: int, num_parties: int, rows: int, reserve: Tensor, d_gates: Tensor
+) -> list[Tensor]:
+    """Gradients of all weights from the `rows` packed rows of each direction of `reserve` and `d_gates`."""
     share = len(weights) // directions
     g, p, e = (weights[index].shape[1] for index in (1, 4, 8))
     widths, d_widths = [4 * g, 4 * p, 4 * e, p, p, g, g, e], [4 * g, 4 * p, 4 * e]
@@ -94,7 +102,7 @@ def _scan_backward(
         if listener:
             of_state = state_gradients(heard[0].view(-1, 4 * p), listener[1].view(-1, p))
             d_weights += [heard[1].T @ q_after, *of_state]
-    return d_inputs, d_queries, d_weights
+    return d_weights
 
 
 def _save(ctx, inputs, output):
