@@ -21,7 +21,11 @@
 
 namespace mm_emotion::device {
 
-constexpr int kMatrices = 8, kTileRows = 4, kUnits = 8;
+constexpr int kTileRows = 4;
+
+// Sums that a lane holds at once: as many as leave its registers room.
+template <typename T>
+constexpr int kSums = sizeof(T) == 8 ? 16 : 32;
 
 enum Weight { kGq, kGh, kBgh, kPc, kPq, kBph, kEq, kBei, kEh, kBeh, kLs, kLh, kBlh, kWeights };
 
@@ -207,7 +211,7 @@ MM_DEVICE void multiply(Block& block, const Product<W, T> (&products)[kProducts]
   MM_UNROLL
   for (int i = 0; i < kProducts; ++i) most = larger(most, products[i].count);
   if (most <= 2) multiply_by<2>(block, products, chunk);
-  else multiply_by<8>(block, products, chunk);
+  else multiply_by<kSums<T> / kTileRows>(block, products, chunk);
 }
 
 // The blocks that walk one slice of the dialogues in one direction, seen from one of them.

@@ -21,7 +21,7 @@ struct BackwardArguments {
   const T *history, *global, *attention;
   const W* weights[2 * kWeights];
   int32_t* order;
-  T* trace;                                                // (R, ScanTrace.size)
+  const T* trace;                                          // (R, ScanTrace.size)
   T *d_inputs, *d_queries, *d_gates;                       // (B, U, R, width), (R, B, U, G), (R, ScanGates.size)
   T *d_scores, *d_contexts;                                // (R, B, U, V + U), (R, B, U, G)
   T *party_carry, *emotion_carry, *direct;  // (R, B, Q, P), (R, B, E), (R, B, G)
@@ -33,6 +33,7 @@ template <typename W, typename T>
 struct BackwardShared {
   MM_PORTABLE BackwardShared(const ScanSizes& s, Carver& shared) {
     const int chunk = s.chunk, g = s.most_units(s.g), p = s.most_units(s.p), e = s.most_units(s.e);
+    MM_UNROLL
     for (int i = 0; i < 7; ++i) x[i] = shared.take<const T*>(chunk);
     newest = shared.take<T>(chunk);
     pc = shared.take<T>(g * chunk), gh = shared.take<T>(g * chunk), gathered = shared.take<T>(g * chunk);
@@ -63,7 +64,7 @@ class Backward {
   MM_DEVICE Backward(Block& block_, const BackwardArguments<W, T>& a_, Carver& shared)
       : block(block_), a(a_), s(a_.sizes), group(block_, s, a_.order, shared, a_.flags), memory(s, shared),
         trace(s, true, nullptr), gates(s, nullptr), chunk(s.chunk), width(s.past + s.steps) {
-    trace = ScanTrace<T>(s, true, a.trace + group.way * trace.size);
+    trace = ScanTrace<const T>(s, true, a.trace + group.way * trace.size);
     gates = ScanGates<T>(s, a.d_gates + group.way * gates.size);
     if (!s.resident) memory.packed = a.packed + block.index() * BackwardShared<W, T>::packed_size(s);
   }
@@ -256,23 +257,22 @@ class Backward {
   // What the steps from step + 2 on have made of the state of `step`, as value and as key.
   MM_DEVICE void gather(int step, int first, int now) {
     const Units g = group.g;
-    const int across = groups_of(g.count, kLanes);
-    block.template tiles<kLanes, T>(
+    const int across = groups_of(g.count, kSums<T>);
+    block.template tiles<kSums<T>, T>(
         now * across,
         [&](int tile, int lane, T* sums) {
-          const int i = first + tile / across, unit = tile % across * kLanes;
+          const int i = first + tile / across, unit = tile % across * kSums<T>;
           for (int reader = step + 2 + lane; reader < group.ends[i]; reader += kLanes) {
-            const int64_t at = weight_at(i, reader, group.known(i) + step), row = cell(i, reader) * s.g + g.first;
+            const int64_t at = weight_at(i, reader, group.known(i) + step), row = cell(i, reader) * s.g + g.first + unit;
             const T weight = block.get(a.attention + at), d_score = block.get(a.d_scores + at);
+            const T *d_context = a.d_contexts + row, *query = a.queries + row;
             MM_UNROLL
-            for (int k = 0; k < kLanes; ++k) {
-              const int64_t place = row + smaller(unit + k, g.count - 1);
-              sums[k] += weight * block.get(a.d_contexts + place) + d_score * block.get(a.queries + place);
-            }
+            for (int k = 0; k < kSums<T>; ++k)
+              if (unit + k < g.count) sums[k] += weight * block.get(d_context + k) + d_score * block.get(query + k);
           }
         },
         [&](int tile, int which, T sum) {
-          const int unit = tile % across * kLanes + which;
+          const int unit = tile % across * kSums<T> + which;
           if (unit < g.count) memory.gathered[unit * chunk + tile / across] = sum;
         });
   }
@@ -393,24 +393,25 @@ class Backward {
 
   // Gradients of the queries, when those of all scores are known.
   MM_DEVICE void queries(int steps) {
-    const int pieces = groups_of(s.g, kLanes), total = group.count * steps * pieces;
+    const int pieces = groups_of(s.g, kSums<T>), total = group.count * steps * pieces;
     const int own = total > group.member ? groups_of(total - group.member, s.members) : 0;
-    block.template tiles<kLanes, T>(
+    block.template tiles<kSums<T>, T>(
         own,
         [&](int tile, int lane, T* sums) {
           const int item = tile * s.members + group.member, i = item / pieces / steps, step = item / pieces % steps;
-          const int unit = item % pieces * kLanes;
+          const int unit = item % pieces * kSums<T>;
           if (step >= group.ends[i]) return;
           for (int j = lane; j < group.known(i) + step; j += kLanes) {
             const T d_score = block.get(a.d_scores + weight_at(i, step, j));
-            const T* from = state(i, j);
+            const T* from = state(i, j) + unit;
             MM_UNROLL
-            for (int k = 0; k < kLanes; ++k) sums[k] += d_score * block.get(from + smaller(unit + k, s.g - 1));
+            for (int k = 0; k < kSums<T>; ++k)
+              if (unit + k < s.g) sums[k] += d_score * block.get(from + k);
           }
         },
         [&](int tile, int which, T sum) {
           const int item = tile * s.members + group.member, i = item / pieces / steps, step = item / pieces % steps;
-          const int unit = item % pieces * kLanes + which;
+          const int unit = item % pieces * kSums<T> + which;
           if (step < group.ends[i] && unit < s.g) block.put(a.d_queries + cell(i, step) * s.g + unit, sum);
         });
   }
@@ -420,7 +421,7 @@ class Backward {
   const ScanSizes& s;
   Group<Block> group;
   BackwardShared<W, T> memory;
-  ScanTrace<T> trace;
+  ScanTrace<const T> trace;
   ScanGates<T> gates;
   const int chunk, width;
   const W *w_pc, *w_gh, *w_gq, *w_pq, *w_eq, *w_eh, *w_ls = nullptr, *w_lh = nullptr;

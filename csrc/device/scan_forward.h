@@ -34,6 +34,7 @@ template <typename W, typename T>
 struct ForwardShared {
   MM_PORTABLE ForwardShared(const ScanSizes& s, Carver& shared) {
     const int chunk = s.chunk, g = s.most_units(s.g), p = s.most_units(s.p), e = s.most_units(s.e);
+    MM_UNROLL
     for (int i = 0; i < 4; ++i) x[i] = shared.take<const T*>(chunk);
     top = shared.take<T>(chunk), sum = shared.take<T>(chunk), newest = shared.take<T>(chunk);
     gq = shared.take<T>(3 * g * chunk), gh = shared.take<T>(3 * g * chunk);
@@ -249,19 +250,19 @@ class Forward {
           return peak;
         },
         [&](int i, const Peak<T>& peak) { memory.top[i] = peak.top, memory.sum[i] = peak.sum; });
+    constexpr int kUnits = kSums<T> / 4;
     const int across = groups_of(p.count, kUnits);
-    block.template tiles<kLanes, T>(
+    block.template tiles<kSums<T>, T>(
         now * across,
         [&](int tile, int lane, T* sums) {
           const int i = tile / across, unit = tile % across * kUnits, reach = group.known(first + i) + step;
           for (int j = lane; j < reach; j += kLanes) {
             const T share = weight(i, j);
-            const T* from = key(first + i, j) + p.first;
+            const T* from = key(first + i, j) + p.first + unit;
             MM_UNROLL
-            for (int k = 0; k < 3 * kUnits; ++k) {
-              const int own = smaller(unit + k % kUnits, p.count - 1);
-              sums[k] += share * block.get(from + static_cast<int64_t>(k / kUnits) * s.p + own);
-            }
+            for (int k = 0; k < 3 * kUnits; ++k)
+              if (unit + k % kUnits < p.count)
+                sums[k] += share * block.get(from + static_cast<int64_t>(k / kUnits) * s.p + k % kUnits);
           }
         },
         [&](int tile, int which, T sum) {
@@ -279,20 +280,21 @@ class Forward {
       }
     });
     if (!a.save) return;
-    const int pieces = groups_of(g.count, kLanes);
-    block.template tiles<kLanes, T>(
+    const int pieces = groups_of(g.count, kSums<T>);
+    block.template tiles<kSums<T>, T>(
         now * pieces,
         [&](int tile, int lane, T* sums) {
-          const int i = tile / pieces, unit = tile % pieces * kLanes, reach = group.known(first + i) + step;
+          const int i = tile / pieces, unit = tile % pieces * kSums<T>, reach = group.known(first + i) + step;
           for (int j = lane; j < reach; j += kLanes) {
             const T share = weight(i, j);
-            const T* from = state(first + i, j) + g.first;
+            const T* from = state(first + i, j) + g.first + unit;
             MM_UNROLL
-            for (int k = 0; k < kLanes; ++k) sums[k] += share * block.get(from + smaller(unit + k, g.count - 1));
+            for (int k = 0; k < kSums<T>; ++k)
+              if (unit + k < g.count) sums[k] += share * block.get(from + k);
           }
         },
         [&](int tile, int which, T sum) {
-          const int unit = tile % pieces * kLanes + which;
+          const int unit = tile % pieces * kSums<T> + which;
           if (unit < g.count)
             block.put(trace.context + group.row(first + tile / pieces, step) * s.g + g.first + unit, sum);
         });
