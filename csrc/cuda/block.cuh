@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../device/fold.h"
+#include "../device/matrix.h"
 #include "../device/softmax.h"
 #include "stream.h"
 
@@ -43,6 +44,59 @@ class ThreadBlock {
       if (lane() == 0) finish(item, peak);
     }
     __syncthreads();
+  }
+
+  template <typename TileOf>
+  __device__ void matrices(int count, const TileOf& tile_of) {
+    using namespace device;
+    for (int item = threadIdx.x / kLanes; item < count; item += kWarps) {
+      const MatrixTile tile = tile_of(item);
+      const int64_t piece = static_cast<int64_t>(padded_width(tile.width)) * kRight;
+      for (int first = 0; first < tile.count; first += kWideLeft * kLeft) {
+        float sums[kWideLeft][kWideRight][4] = {};
+        const float* x[2 * kWideLeft];
+#pragma unroll
+        for (int i = 0; i < 2 * kWideLeft; ++i) x[i] = tile.x[smaller(first + i * 8 + lane() / 4, tile.count - 1)];
+        for (int step = tile.begin; step < tile.end; ++step) {
+          const int k = left_place(step, lane());
+          uint2 right[kWideRight];
+#pragma unroll
+          for (int n = 0; n < kWideRight; ++n)
+            if (n < tile.pieces)
+              right[n] = *reinterpret_cast<const uint2*>(tile.weights + n * piece + step * kRight * kDeep + lane() * 4);
+#pragma unroll
+          for (int m = 0; m < kWideLeft; ++m) {
+            if (first + m * kLeft >= tile.count) continue;
+            const uint32_t a0 = left_pair(*this, tile, x[2 * m], k), a1 = left_pair(*this, tile, x[2 * m + 1], k);
+            const uint32_t a2 = left_pair(*this, tile, x[2 * m], k + 8), a3 = left_pair(*this, tile, x[2 * m + 1], k + 8);
+#pragma unroll
+            for (int n = 0; n < kWideRight; ++n) {
+              if (n >= tile.pieces) continue;
+              float* to = sums[m][n];
+              asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                  "{%0, %1, %2, %3};"
+                  : "+f"(to[0]), "+f"(to[1]), "+f"(to[2]), "+f"(to[3])
+                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(right[n].x), "r"(right[n].y));
+            }
+          }
+        }
+#pragma unroll
+        for (int m = 0; m < kWideLeft; ++m) {
+#pragma unroll
+          for (int n = 0; n < kWideRight; ++n) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i)
+              tile.put(n * kRight + sum_row(lane(), i), first + m * kLeft + sum_vector(lane(), i), sums[m][n][i]);
+          }
+        }
+      }
+    }
+    __syncthreads();
+  }
+  __device__ uint32_t pair(float low, float high) const {
+    uint32_t both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+    return both;
   }
 
   // Never through the read-only cache, which would show what a line held before another block wrote it.

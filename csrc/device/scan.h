@@ -12,11 +12,15 @@
 //   warps(count, body)            body(item, lane), all lanes of a warp side by side
 //   tiles<N>(count, body, finish) body(tile, lane, sums[N]), then finish(tile, which, sum over the lanes)
 //   peaks(count, body, finish)    body(item, lane) -> Peak, then finish(item, peak of all lanes)
+//   matrices(count, tile_of)      tile_of(index) -> MatrixTile, which is computed
 //   get(pointer), put(pointer, value)  global memory
 //   arrive(flag, epoch), wait(flags, count, epoch)  publishes what was put; sees what others published
 #pragma once
 
+#include <initializer_list>
+
 #include "gru.h"
+#include "matrix.h"
 #include "softmax.h"
 
 namespace mm_emotion::device {
@@ -25,7 +29,7 @@ constexpr int kTileRows = 4;
 
 // Sums that a lane holds at once: as many as leave its registers room.
 template <typename T>
-constexpr int kSums = sizeof(T) == 8 ? 16 : 32;
+constexpr int kSums = sizeof(T) == 8 ? 8 : 32;
 
 enum Weight { kGq, kGh, kBgh, kPc, kPq, kBph, kEq, kBei, kEh, kBeh, kLs, kLh, kBlh, kWeights };
 
@@ -141,7 +145,8 @@ struct Units {
   int first, count;
 };
 
-// A matrix of a block and vectors to multiply it with: out[row * chunk + i] = weights[row] . x[i].
+// A matrix of a block and vectors to multiply it with: out[row * chunk + i] = weights[row] . x[i]. Rows lie one behind
+// the other, those of bfloat16 as matrix.h has them.
 template <typename W, typename T>
 struct Product {
   const W* weights;
@@ -150,30 +155,39 @@ struct Product {
   T* out;
 };
 
-template <int kBatch, typename Block, typename W, typename T, int kProducts>
-MM_DEVICE void multiply_by(Block& block, const Product<W, T> (&products)[kProducts], int chunk) {
-  // The product of a tile, and which tile of it this is; a constant index keeps the list in registers.
-  const auto find = [&products](int& tile) {
-    Product<W, T> found = products[0];
-    int left = tile;
-    bool open = true;
-    MM_UNROLL
-    for (int i = 0; i < kProducts; ++i) {
-      const int count = groups_of(products[i].rows, kTileRows) * groups_of(products[i].count, kBatch);
-      if (open) found = products[i], tile = left;
-      open = open && left >= count;
-      left -= count;
-    }
-    return found;
-  };
+// The product that a tile belongs to, and which of its own tiles that is; constant indices keep the list in registers.
+template <typename W, typename T, int kProducts, typename TilesOf>
+MM_DEVICE Product<W, T> find_product(const Product<W, T> (&products)[kProducts], const TilesOf& tiles_of, int& tile) {
+  Product<W, T> found = products[0];
+  int left = tile;
+  bool open = true;
+  MM_UNROLL
+  for (int i = 0; i < kProducts; ++i) {
+    const int count = tiles_of(products[i]);
+    if (open) found = products[i], tile = left;
+    open = open && left >= count;
+    left -= count;
+  }
+  return found;
+}
+
+template <typename W, typename T, int kProducts, typename TilesOf>
+MM_DEVICE int count_tiles(const Product<W, T> (&products)[kProducts], const TilesOf& tiles_of) {
   int total = 0;
   MM_UNROLL
-  for (int i = 0; i < kProducts; ++i)
-    total += groups_of(products[i].rows, kTileRows) * groups_of(products[i].count, kBatch);
+  for (int i = 0; i < kProducts; ++i) total += tiles_of(products[i]);
+  return total;
+}
+
+template <int kBatch, typename Block, typename W, typename T, int kProducts>
+MM_DEVICE void multiply_by(Block& block, const Product<W, T> (&products)[kProducts], int chunk) {
+  const auto tiles_of = [](const Product<W, T>& product) {
+    return groups_of(product.rows, kTileRows) * groups_of(product.count, kBatch);
+  };
   block.template tiles<kTileRows * kBatch, T>(
-      total,
+      count_tiles(products, tiles_of),
       [&](int tile, int lane, T* sums) {
-        const Product<W, T> own = find(tile);
+        const Product<W, T> own = find_product(products, tiles_of, tile);
         const int across = groups_of(own.count, kBatch);
         const int row = tile / across * kTileRows, first = tile % across * kBatch;
         const W* weights[kTileRows];
@@ -197,21 +211,93 @@ MM_DEVICE void multiply_by(Block& block, const Product<W, T> (&products)[kProduc
         }
       },
       [&](int tile, int which, T sum) {
-        const Product<W, T> own = find(tile);
+        const Product<W, T> own = find_product(products, tiles_of, tile);
         const int across = groups_of(own.count, kBatch);
         const int row = tile / across * kTileRows + which / kBatch, i = tile % across * kBatch + which % kBatch;
         if (row < own.rows && i < own.count) own.out[row * chunk + i] = sum;
       });
 }
 
+// Weights in bfloat16 go through the matrix units, in parts of the width whose sums go to `parts` first.
+template <typename Block, int kProducts>
+MM_DEVICE void multiply(
+    Block& block, const Product<Bfloat16, float> (&products)[kProducts], int chunk, float* parts) {
+  using Own = Product<Bfloat16, float>;
+  const auto tiles_of = [](const Own& product) {
+    return product.count > 0 ? groups_of(product.rows, kRight * kWideRight) * kParts : 0;
+  };
+  // Rows of sums of the products before one, in pieces of 8 for each part.
+  const auto rows_before = [&](const Own& own) {
+    int rows = 0;
+    MM_UNROLL
+    for (int i = 0; i < kProducts; ++i)
+      if (products[i].out < own.out) rows += groups_of(products[i].rows, kRight) * kRight * kParts;
+    return rows;
+  };
+  block.matrices(count_tiles(products, tiles_of), [&](int tile) {
+    const Own own = find_product(products, tiles_of, tile);
+    const int steps = padded_width(own.width) / kDeep, part = tile % kParts, piece = tile / kParts * kWideRight;
+    const int pieces = groups_of(own.rows, kRight), row = rows_before(own) + (part * pieces + piece) * kRight;
+    const Bfloat16* weights = own.weights + static_cast<int64_t>(piece) * steps * kRight * kDeep;
+    return MatrixTile{weights, own.x, parts + row * chunk, chunk, smaller(kWideRight, pieces - piece), own.width,
+                      own.count, steps * part / kParts, steps * (part + 1) / kParts};
+  });
+  MM_UNROLL
+  for (int i = 0; i < kProducts; ++i) {
+    const Own own = products[i];
+    const int before = rows_before(own), padded = groups_of(own.rows, kRight) * kRight;
+    block.each(own.rows * own.count, [&](int index) {
+      const int row = index / own.count, at = index % own.count;
+      float sum = 0;
+      MM_UNROLL
+      for (int part = 0; part < kParts; ++part) sum += parts[(before + part * padded + row) * chunk + at];
+      own.out[row * chunk + at] = sum;
+    });
+  }
+}
+
 // One dialogue alone is a matter of latency, many are one of reading each weight for as many of them as possible.
-template <typename Block, typename W, typename T, int kProducts>
-MM_DEVICE void multiply(Block& block, const Product<W, T> (&products)[kProducts], int chunk) {
+template <typename Block, typename T, int kProducts>
+MM_DEVICE void multiply(Block& block, const Product<T, T> (&products)[kProducts], int chunk, T*) {
   int most = 0;
   MM_UNROLL
   for (int i = 0; i < kProducts; ++i) most = larger(most, products[i].count);
   if (most <= 2) multiply_by<2>(block, products, chunk);
   else multiply_by<kSums<T> / kTileRows>(block, products, chunk);
+}
+
+// Values that the packed rows of a matrix take.
+template <typename W>
+MM_PORTABLE int64_t packed_values(int64_t rows, int width) {
+  return rows * width;
+}
+template <>
+MM_PORTABLE int64_t packed_values<Bfloat16>(int64_t rows, int width) {
+  return (rows + kRight - 1) / kRight * kRight * padded_width(width);
+}
+
+// Values that `multiply` needs for parts of sums.
+template <typename W>
+MM_PORTABLE int64_t part_values(const ScanSizes&, std::initializer_list<int>) {
+  return 0;
+}
+template <>
+MM_PORTABLE int64_t part_values<Bfloat16>(const ScanSizes& s, std::initializer_list<int> rows) {
+  int64_t all = 0;
+  for (int own : rows) all += groups_of(own, kRight) * kRight * kParts;
+  return all * s.chunk;
+}
+
+// Puts value `k` of row `row` where `multiply` reads it; behind the last one there are zeros.
+template <typename Block, typename W>
+MM_DEVICE void put_packed(Block& block, W* to, int row, int k, int width, W value) {
+  block.put_weight(to + static_cast<int64_t>(row) * width + k, value);
+}
+template <typename Block>
+MM_DEVICE void put_packed(Block& block, Bfloat16* to, int row, int k, int width, Bfloat16 value) {
+  block.put_weight(to + matrix_place(row, k, width), value);
+  for (int i = width; k == width - 1 && i < padded_width(width); ++i)
+    block.put_weight(to + matrix_place(row, i, width), Bfloat16{0});
 }
 
 // The blocks that walk one slice of the dialogues in one direction, seen from one of them.

@@ -39,14 +39,17 @@ struct BackwardShared {
     pc = shared.take<T>(g * chunk), gh = shared.take<T>(g * chunk), gathered = shared.take<T>(g * chunk);
     pq = shared.take<T>(p * chunk), gq = shared.take<T>(p * chunk), eq = shared.take<T>(p * chunk);
     ls = shared.take<T>(p * chunk), eh = shared.take<T>(e * chunk);
+    parts = shared.take<T>(part_values<W>(s, {g, g, p, p, p, e, p}));
     if (s.resident) packed = shared.take<W>(packed_size(s));
   }
   MM_PORTABLE static int64_t packed_size(const ScanSizes& s) {
     const int64_t g = s.most_units(s.g), p = s.most_units(s.p), e = s.most_units(s.e);
-    return 3 * (g * (s.g + s.p) + p * (s.g + s.p + s.e + (s.listener ? 2 * s.p : 0)) + e * s.e);
+    return packed_values<W>(g, 3 * s.p) + packed_values<W>(g, 3 * s.g) + packed_values<W>(p, 3 * s.g) +
+           packed_values<W>(p, 3 * s.p) + packed_values<W>(p, 3 * s.e) + packed_values<W>(e, 3 * s.e) +
+           (s.listener ? 2 * packed_values<W>(p, 3 * s.p) : 0);
   }
   const T** x[7];
-  T *newest, *pc, *gh, *gathered, *pq, *gq, *eq, *ls, *eh;
+  T *newest, *pc, *gh, *gathered, *pq, *gq, *eq, *ls, *eh, *parts;
   W* packed = nullptr;
 };
 
@@ -92,9 +95,9 @@ class Backward {
     block.each(own.count * rows, [&](int index) {
       const int unit = index % own.count, k = index / own.count;
       const W value = from[static_cast<int64_t>((k + turned) % rows) * columns + own.first + unit];
-      block.put_weight(to + static_cast<int64_t>(unit) * rows + k, value);
+      put_packed(block, to, unit, k, rows, value);
     });
-    next += static_cast<int64_t>(own.count) * rows;
+    next += packed_values<W>(own.count, rows);
     return to;
   }
 
@@ -188,7 +191,7 @@ class Backward {
           {w_gq, p.count, 3 * s.g, carried, memory.x[3], memory.gq}, {w_eq, p.count, 3 * s.e, now, memory.x[5], memory.eq},
           {w_eh, e.count, 3 * s.e, smaller(now, before), memory.x[4], memory.eh},
           {w_ls, p.count, 3 * s.p, s.listener ? now : 0, memory.x[6], memory.ls}};
-      multiply(block, products, chunk);
+      multiply(block, products, chunk, memory.parts);
       newest_score(step, first, smaller(now, after));
       gather(step, first, now);
       if (!s.listener) carry_back(step + 1, first, after);
@@ -347,7 +350,7 @@ class Backward {
       });
       const Product<W, T> products[] = {
           {w_pq, p.count, 3 * s.p, now, memory.x[0], memory.pq}, {w_gq, p.count, 3 * s.g, now, memory.x[3], memory.gq}};
-      multiply(block, products, chunk);
+      multiply(block, products, chunk, memory.parts);
       carry_back(step + 1, first, now);
     }
     for (int first = 0; first < later * others; first += chunk) {
@@ -361,7 +364,7 @@ class Backward {
         memory.x[0][slot] = gates.l + (row * s.parties + who(slot)) * 4 * s.p;
       });
       const Product<W, T> products[] = {{w_lh, p.count, 3 * s.p, now, memory.x[0], memory.pq}};
-      multiply(block, products, chunk);
+      multiply(block, products, chunk, memory.parts);
       block.each(now * p.count, [&](int index) {
         const int slot = index / p.count, unit = index % p.count;
         T* to = a.party_carry + carry((first + slot) / others, who(slot)) + p.first + unit;

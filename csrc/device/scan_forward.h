@@ -37,17 +37,20 @@ struct ForwardShared {
     MM_UNROLL
     for (int i = 0; i < 4; ++i) x[i] = shared.take<const T*>(chunk);
     top = shared.take<T>(chunk), sum = shared.take<T>(chunk), newest = shared.take<T>(chunk);
-    gq = shared.take<T>(3 * g * chunk), gh = shared.take<T>(3 * g * chunk);
-    pc = shared.take<T>(3 * p * chunk), pq = shared.take<T>(3 * p * chunk), mixed = shared.take<T>(3 * p * chunk);
+    // What multiplies the same vectors lies side by side.
+    gq_pq = shared.take<T>(3 * (g + p) * chunk), gh_pc = shared.take<T>(3 * (g + p) * chunk);
+    mixed = shared.take<T>(3 * p * chunk);
+    parts = shared.take<T>(part_values<W>(s, {3 * (g + p), 3 * (g + p), 3 * e, 3 * e}));
     eq = shared.take<T>(3 * e * chunk), eh = shared.take<T>(3 * e * chunk);
     if (s.resident) packed = shared.take<W>(packed_size(s));
   }
   MM_PORTABLE static int64_t packed_size(const ScanSizes& s) {
     const int64_t g = s.most_units(s.g), p = s.most_units(s.p), e = s.most_units(s.e);
-    return 3 * (g * (s.p + s.g) + p * (s.g + s.p) + e * (s.p + s.e) + (s.listener ? 2 * p * s.p : 0));
+    return packed_values<W>(3 * (g + p), s.p) + packed_values<W>(3 * (g + p), s.g) + packed_values<W>(3 * e, s.p) +
+           packed_values<W>(3 * e, s.e) + (s.listener ? 2 * packed_values<W>(3 * p, s.p) : 0);
   }
   const T** x[4];
-  T *top, *sum, *newest, *gq, *gh, *pc, *pq, *mixed, *eq, *eh;
+  T *top, *sum, *newest, *gq_pq, *gh_pc, *mixed, *parts, *eq, *eh;
   W* packed = nullptr;
 };
 
@@ -85,25 +88,28 @@ class Forward {
   }
 
  private:
-  // Rows r, z, n of the own units of a matrix (3 size, columns), unit by unit.
-  MM_DEVICE const W* pack(W*& next, Weight which, Units own, int size, int columns) {
+  // Rows r, z, n of the own units of a matrix (3 size, columns), unit by unit, behind `before` rows of the same width.
+  MM_DEVICE void pack(W* to, int before, Weight which, Units own, int size, int columns) {
     const W* from = a.weights[group.way * s.share() + which];
-    W* to = next;
     block.warps(3 * own.count, [&](int row, int lane) {
       const W* line = from + (static_cast<int64_t>(row % 3) * size + own.first + row / 3) * columns;
-      for (int k = lane; k < columns; k += kLanes) block.put_weight(to + static_cast<int64_t>(row) * columns + k, line[k]);
+      for (int k = lane; k < columns; k += kLanes) put_packed(block, to, before + row, k, columns, line[k]);
     });
-    next += static_cast<int64_t>(3) * own.count * columns;
-    return to;
   }
+  MM_DEVICE void take(W*& next, int rows, int columns) { next += packed_values<W>(rows, columns); }
 
   MM_DEVICE void begin() {
     W* next = memory.packed;
     const Units g = group.g, p = group.p, e = group.e;
-    w_gq = pack(next, kGq, g, s.g, s.p), w_gh = pack(next, kGh, g, s.g, s.g);
-    w_pc = pack(next, kPc, p, s.p, s.g), w_pq = pack(next, kPq, p, s.p, s.p);
-    w_eq = pack(next, kEq, e, s.e, s.p), w_eh = pack(next, kEh, e, s.e, s.e);
-    if (s.listener) w_ls = pack(next, kLs, p, s.p, s.p), w_lh = pack(next, kLh, p, s.p, s.p);
+    const int states = 3 * (g.count + p.count);
+    w_q = next, pack(next, 0, kGq, g, s.g, s.p), pack(next, 3 * g.count, kPq, p, s.p, s.p), take(next, states, s.p);
+    w_g = next, pack(next, 0, kGh, g, s.g, s.g), pack(next, 3 * g.count, kPc, p, s.p, s.g), take(next, states, s.g);
+    w_eq = next, pack(next, 0, kEq, e, s.e, s.p), take(next, 3 * e.count, s.p);
+    w_eh = next, pack(next, 0, kEh, e, s.e, s.e), take(next, 3 * e.count, s.e);
+    if (s.listener) {
+      w_ls = next, pack(next, 0, kLs, p, s.p, s.p), take(next, 3 * p.count, s.p);
+      w_lh = next, pack(next, 0, kLh, p, s.p, s.p), take(next, 3 * p.count, s.p);
+    }
     group.clear_padding(a.emotion + group.way * s.e, s.e, s.directions * s.e);
     group.clear_padding(a.global + group.cell(0) * s.g, s.g, s.g);
     group.clear_padding(a.attention + group.cell(0) * width, width, width);
@@ -126,13 +132,17 @@ class Forward {
       for (int first = 0; first < group.known(i); first += chunk) {
         const int now = smaller(chunk, group.known(i) - first);
         block.each(now, [&](int v) { memory.x[0][v] = state(i, first + v); });
-        const Product<W, T> products[] = {{w_pc, 3 * p.count, s.g, now, memory.x[0], memory.pc}};
-        multiply(block, products, chunk);
+        const Product<W, T> products[] = {{w_g, 3 * (group.g.count + p.count), s.g, now, memory.x[0], memory.gh_pc}};
+        multiply(block, products, chunk, memory.parts);
         put_keys(now, [&](int v) { return past_key(i, first + v); });
       }
     }
     score(0);
   }
+
+  // The products of the party GRU behind those of the global one.
+  MM_DEVICE T* pq() const { return memory.gq_pq + 3 * group.g.count * chunk; }
+  MM_DEVICE T* pc() const { return memory.gh_pc + 3 * group.g.count * chunk; }
 
   // The state that a dialogue read as number `j`: those of the history come first.
   MM_DEVICE const T* state(int i, int j) const {
@@ -192,7 +202,7 @@ class Forward {
     const Units p = group.p;
     block.each(now * 3 * p.count, [&](int index) {
       const int row = index % (3 * p.count), i = index / (3 * p.count);
-      block.put(to(i) + static_cast<int64_t>(row % 3) * s.p + p.first + row / 3, memory.pc[row * chunk + i]);
+      block.put(to(i) + static_cast<int64_t>(row % 3) * s.p + p.first + row / 3, pc()[row * chunk + i]);
     });
   }
 
@@ -206,10 +216,9 @@ class Forward {
       });
       const Units g = group.g, p = group.p;
       const Product<W, T> products[] = {
-          {w_gq, 3 * g.count, s.p, now, memory.x[0], memory.gq}, {w_gh, 3 * g.count, s.g, now, memory.x[1], memory.gh},
-          {w_pc, 3 * p.count, s.g, step ? now : 0, memory.x[1], memory.pc},
-          {w_pq, 3 * p.count, s.p, now, memory.x[0], memory.pq}};
-      multiply(block, products, chunk);
+          {w_q, 3 * (g.count + p.count), s.p, now, memory.x[0], memory.gq_pq},
+          {w_g, 3 * (g.count + p.count), s.g, now, memory.x[1], memory.gh_pc}};
+      multiply(block, products, chunk, memory.parts);
       if (step > 0) {
         put_keys(now, [&](int i) { return trace.keys + group.row(first + i, step - 1) * 3 * s.p; });
         block.template tiles<1, T>(
@@ -319,7 +328,7 @@ class Forward {
     const int64_t row = group.row(i, step);
     const T* x = input(i, step);
     const auto add = [&](int gate) { return block.get(x + gate * s.g + at); };
-    Gates<T> gates = sums(memory.gq, memory.gh, slot, unit, add, kBgh, s.g, at);
+    Gates<T> gates = sums(memory.gq_pq, memory.gh_pc, slot, unit, add, kBgh, s.g, at);
     const T before = block.get(memory.x[1][slot] + at);
     block.put(a.global + group.cell(row) * s.g + at, dropped(gru(gates, before), i, step, at));
     if (!a.save) return;
@@ -332,7 +341,7 @@ class Forward {
     const int64_t row = group.row(i, step), across = static_cast<int64_t>(s.parties) * s.p;
     const T* x = input(i, step) + 3 * s.g;
     const auto add = [&](int gate) { return block.get(x + gate * s.p + at); };
-    Gates<T> gates = sums(memory.mixed, memory.pq, slot, unit, add, kBph, s.p, at);
+    Gates<T> gates = sums(memory.mixed, pq(), slot, unit, add, kBph, s.p, at);
     const T before = block.get(memory.x[0][slot] + at), after = dropped(gru(gates, before), i, step, s.g + at);
     block.put(trace.q_after + row * s.p + at, after);
     block.put(a.party + (static_cast<int64_t>(group.way) * s.dialogues + group.who[i]) * across + which * s.p + at, after);
@@ -357,7 +366,7 @@ class Forward {
       });
       const Product<W, T> products[] = {
           {w_eq, 3 * e.count, s.p, now, memory.x[2], memory.eq}, {w_eh, 3 * e.count, s.e, now, memory.x[3], memory.eh}};
-      multiply(block, products, chunk);
+      multiply(block, products, chunk, memory.parts);
       block.each(now * e.count, [&](int index) {
         const int slot = index / e.count, i = first + slot, unit = index % e.count, at = e.first + unit;
         const auto add = [&](int gate) { return bias(kBei, gate * s.e + at); };
@@ -391,16 +400,16 @@ class Forward {
           memory.x[1][i] = trace.party_before + (row * s.parties + who(i)) * s.p;
         });
         const Product<W, T> products[] = {
-            {w_ls, 3 * p.count, s.p, now, memory.x[0], memory.pc},
-            {w_lh, 3 * p.count, s.p, count, memory.x[1], memory.pq}};
-        multiply(block, products, chunk);
+            {w_ls, 3 * p.count, s.p, now, memory.x[0], pc()},
+            {w_lh, 3 * p.count, s.p, count, memory.x[1], pq()}};
+        multiply(block, products, chunk, memory.parts);
         block.each(count * p.count, [&](int index) {
           const int slot = index / p.count, unit = index % p.count, at = p.first + unit;
           const int inside = (begin + slot) / others, i = first + inside, which = who(slot);
           const int64_t row = group.row(i, step), across = static_cast<int64_t>(s.parties) * s.p;
           const T* x = input(i, step) + 3 * s.g + 3 * s.p;
           const auto add = [&](int gate) {
-            return block.get(x + gate * s.p + at) + memory.pc[(3 * unit + gate) * chunk + inside];
+            return block.get(x + gate * s.p + at) + pc()[(3 * unit + gate) * chunk + inside];
           };
           Gates<T> gates = heard(slot, unit, add, at);
           const T before = block.get(memory.x[1][slot] + at);
@@ -417,7 +426,7 @@ class Forward {
   // As `sums`, where what comes from the input is the same for all parties of a dialogue and lies elsewhere.
   template <typename Input>
   MM_DEVICE Gates<T> heard(int slot, int unit, const Input& add, int at) const {
-    const auto of = [&](int gate) { return memory.pq[(3 * unit + gate) * chunk + slot]; };
+    const auto of = [&](int gate) { return pq()[(3 * unit + gate) * chunk + slot]; };
     return {of(2) + bias(kBlh, 2 * s.p + at), add(0) + of(0) + bias(kBlh, at), add(1) + of(1) + bias(kBlh, s.p + at),
             add(2)};
   }
@@ -457,7 +466,7 @@ class Forward {
   ForwardShared<W, T> memory;
   ScanTrace<T> trace;
   const int chunk, width;
-  const W *w_gq, *w_gh, *w_pc, *w_pq, *w_eq, *w_eh, *w_ls = nullptr, *w_lh = nullptr;
+  const W *w_q, *w_g, *w_eq, *w_eh, *w_ls = nullptr, *w_lh = nullptr;
 };
 
 }  // namespace mm_emotion::device

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "../../csrc/device/fold.h"
+#include "../../csrc/device/matrix.h"
 #include "../../csrc/device/softmax.h"
 
 namespace emulation {
@@ -252,6 +253,47 @@ class Block {
       for (int lane = 0; lane < kLanes; ++lane) peak = combine(peak, body(item, lane));
       finish(item, peak);
     });
+  }
+  // What lanes hold is unpacked by the tables of the instruction, not by the functions that packed it.
+  template <typename TileOf>
+  void matrices(int count, const TileOf& tile_of) {
+    namespace device = mm_emotion::device;
+    machine.shuffled(count, [&](int item) {
+      const device::MatrixTile tile = tile_of(item);
+      for (int first = 0; first < tile.count; first += 16)
+        for (int piece = 0; piece < tile.pieces; ++piece) {
+          float sums[16][8] = {}, left[16][16], right[16][8];
+          const auto* weights = tile.weights + int64_t(piece) * device::padded_width(tile.width) * 8;
+          for (int step = tile.begin; step < tile.end; ++step) {
+            for (int lane = 0; lane < kLanes; ++lane) {
+              const int group = lane >> 2, within = lane & 3, k = device::left_place(step, lane);
+              const float* x[2];
+              for (int i = 0; i < 2; ++i) x[i] = tile.x[std::min(first + i * 8 + lane / 4, tile.count - 1)];
+              const uint32_t pairs[4] = {
+                  left_pair(*this, tile, x[0], k), left_pair(*this, tile, x[1], k), left_pair(*this, tile, x[0], k + 8),
+                  left_pair(*this, tile, x[1], k + 8)};
+              for (int i = 0; i < 8; ++i) {
+                const auto bits = static_cast<uint16_t>(pairs[i / 2] >> (i % 2 * 16));
+                const int row = i < 2 || (i >= 4 && i < 6) ? group : group + 8;
+                left[row][within * 2 + (i & 1) + (i >= 4 ? 8 : 0)] = device::Bfloat16{bits};
+              }
+              for (int i = 0; i < 4; ++i)
+                right[within * 2 + (i & 1) + (i >= 2 ? 8 : 0)][group] = weights[step * 128 + lane * 4 + i];
+            }
+            for (int row = 0; row < 16; ++row)
+              for (int k = 0; k < 16; ++k)
+                for (int to = 0; to < 8; ++to) sums[row][to] += left[row][k] * right[k][to];
+          }
+          for (int lane = 0; lane < kLanes; ++lane)
+            for (int i = 0; i < 4; ++i) {
+              const float sum = sums[(lane >> 2) + (i < 2 ? 0 : 8)][(lane & 3) * 2 + (i & 1)];
+              tile.put(piece * 8 + device::sum_row(lane, i), first + device::sum_vector(lane, i), sum);
+            }
+        }
+    });
+  }
+  uint32_t pair(float low, float high) const {
+    return mm_emotion::device::round_bfloat16(low) | uint32_t(mm_emotion::device::round_bfloat16(high)) << 16;
   }
   template <typename T>
   T get(const T* from) const {

@@ -15,14 +15,14 @@ LAYOUTS = ((1, 1, 8, 1), (2, 3, 2, 1), (1, 4, 4, 0), (3, 2, 16, 1))
 
 def make(
     sizes=(5, 4, 3), lengths=(5, 2, 4), directions=1, parties=2, listener=False, keep=1.0, past=None, seed=0,
-    dtype=torch.float64, weight_dtype=None,
+    dtype=torch.float64, weight_dtype=None, scale=0.5,
 ):  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     g, p, e = sizes
     count, steps = len(lengths), max(lengths)
 
     def leaf(*shape, dtype=dtype):
-        values = torch.randn(*shape, generator=generator, dtype=torch.float64) * 0.5
+        values = torch.randn(*shape, generator=generator, dtype=torch.float64) * scale
         return values.to(dtype).requires_grad_()
 
     shapes = [(3 * g, p), (3 * g, g), (3 * g,), (3 * p, g), (3 * p, p), (3 * p,)]
@@ -109,11 +109,13 @@ def test_without_save_the_states_are_the_same(emulation):
 
 def test_precisions(emulation):
     options = {"sizes": (37, 21, 19), "lengths": (9, 1, 7, 3, 5, 8), "directions": 2, "parties": 4, "keep": 0.8}
-    exact = make(**options)
-    output, expected = expected_of(exact)
 
     def worst(**kinds):
-        arguments = make(**options, **kinds)
+        arguments = make(**options, **kinds, scale=0.2)
+        # What is compared is the arithmetic, not the rounding of the arguments.
+        exact = dict(arguments, weights=[weight.detach().double().requires_grad_() for weight in arguments["weights"]])
+        exact |= {name: arguments[name].detach().double().requires_grad_() for name in ("inputs", "queries")}
+        output, expected = expected_of(exact)
         found = emulation.forward(arguments, layout=(2, 2, 4, 1))
         upstream = [gradient.float() for gradient in directions_of(output)]
         gradients = emulation.backward(arguments, upstream, found, layout=(2, 2, 4, 1))
@@ -121,7 +123,8 @@ def test_precisions(emulation):
         return max(((one.double() - two).norm() / two.norm()).item() for one, two in pairs)
 
     assert worst(dtype=torch.float32) < 1e-5
-    assert 1e-4 < worst(dtype=torch.float32, weight_dtype=torch.bfloat16) < 2e-2
+    # Through the matrix units, which round the states as well.
+    assert 1e-4 < worst(dtype=torch.float32, weight_dtype=torch.bfloat16) < 1e-2
 
 
 @pytest.mark.parametrize("listener", [False, True])
