@@ -102,10 +102,12 @@ class ThreadBlock {
   // Never through the read-only cache, which would show what a line held before another block wrote it.
   template <typename T>
   __device__ T get(const T* from) const {
+    __builtin_assume(__isGlobal(from));
     return *from;
   }
   template <typename T>
   __device__ void put(T* to, T value) const {
+    __builtin_assume(__isGlobal(to));
     *to = value;
   }
   template <typename W>

@@ -53,6 +53,7 @@ Results run(ScanSizes sizes, const ScanArguments& given, double keep_scale, cons
   if (!sizes.resident)
     a.packed = scratch<W>(held, like, sizes.blocks() * device::BackwardShared<W, T>::packed_size(sizes));
   a.flags = scratch<uint32_t>(held, like, sizes.blocks(), true);
+  a.settle();
   launch_together(walk<Backward, W, T, BackwardArguments<W, T>>, sizes.blocks(), bytes, place.stream(), a);
   return {d_inputs, d_queries, d_gates};
 }

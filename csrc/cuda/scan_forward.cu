@@ -54,6 +54,7 @@ Results run(
   if (!sizes.resident)
     a.packed = scratch<W>(held, inputs, sizes.blocks() * device::ForwardShared<W, T>::packed_size(sizes));
   a.flags = scratch<uint32_t>(held, inputs, sizes.blocks(), true);
+  a.settle();
   launch_together(walk<Forward, W, T, ForwardArguments<W, T>>, sizes.blocks(), bytes, place.stream(), a);
   return {emotion, global, party, attention, reserve};
 }

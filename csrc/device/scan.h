@@ -52,6 +52,7 @@ struct ScanSizes {
 // gradients are made of; without `save` only what the scan itself reads again is there.
 template <typename T>
 struct ScanTrace {
+  ScanTrace() = default;
   MM_PORTABLE ScanTrace(const ScanSizes& s, bool save, T* base) {
     const int64_t rows = s.rows();
     T* next = base;
@@ -78,6 +79,7 @@ struct ScanTrace {
 // Gradients of the sums of all gates of one direction, in the rows of the trace.
 template <typename T>
 struct ScanGates {
+  ScanGates() = default;
   MM_PORTABLE ScanGates(const ScanSizes& s, T* base) {
     const int64_t rows = s.rows();
     g = base, p = g + rows * 4 * s.g, e = p + rows * 4 * s.p, l = e + rows * 4 * s.e;

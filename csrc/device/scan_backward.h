@@ -27,6 +27,16 @@ struct BackwardArguments {
   T *party_carry, *emotion_carry, *direct;  // (R, B, Q, P), (R, B, E), (R, B, G)
   W* packed;                                               // as in ForwardArguments
   uint32_t* flags;
+  ScanTrace<const T> traces[2];  // what is in `trace` and in `d_gates`
+  ScanGates<T> gates[2];
+
+  void settle() {
+    const int64_t size = ScanTrace<const T>(sizes, true, nullptr).size, d_size = ScanGates<T>(sizes, nullptr).size;
+    for (int way = 0; way < sizes.directions; ++way) {
+      traces[way] = ScanTrace<const T>(sizes, true, trace + way * size);
+      gates[way] = ScanGates<T>(sizes, d_gates + way * d_size);
+    }
+  }
 };
 
 template <typename W, typename T>
@@ -66,9 +76,7 @@ class Backward {
  public:
   MM_DEVICE Backward(Block& block_, const BackwardArguments<W, T>& a_, Carver& shared)
       : block(block_), a(a_), s(a_.sizes), group(block_, s, a_.order, shared, a_.flags), memory(s, shared),
-        trace(s, true, nullptr), gates(s, nullptr), chunk(s.chunk), width(s.past + s.steps) {
-    trace = ScanTrace<const T>(s, true, a.trace + group.way * trace.size);
-    gates = ScanGates<T>(s, a.d_gates + group.way * gates.size);
+        trace(a_.traces[group.way]), gates(a_.gates[group.way]), chunk(s.chunk), width(s.past + s.steps) {
     if (!s.resident) memory.packed = a.packed + block.index() * BackwardShared<W, T>::packed_size(s);
   }
 
@@ -424,8 +432,8 @@ class Backward {
   const ScanSizes& s;
   Group<Block> group;
   BackwardShared<W, T> memory;
-  ScanTrace<const T> trace;
-  ScanGates<T> gates;
+  const ScanTrace<const T>& trace;
+  const ScanGates<T>& gates;
   const int chunk, width;
   const W *w_pc, *w_gh, *w_gq, *w_pq, *w_eq, *w_eh, *w_ls = nullptr, *w_lh = nullptr;
 };

@@ -27,6 +27,12 @@ struct ForwardArguments {
   T* scores;  // (2, R, B, V + U) of the steps with even and with odd numbers
   W* packed;  // (blocks, size of a block's weights), unless they are resident
   uint32_t* flags;
+  ScanTrace<T> traces[2];  // what is in `trace`
+
+  void settle() {
+    const int64_t size = ScanTrace<T>(sizes, save, nullptr).size;
+    for (int way = 0; way < sizes.directions; ++way) traces[way] = ScanTrace<T>(sizes, save, trace + way * size);
+  }
 };
 
 // Shared memory of a block.
@@ -67,8 +73,7 @@ class Forward {
  public:
   MM_DEVICE Forward(Block& block_, const ForwardArguments<W, T>& a_, Carver& shared)
       : block(block_), a(a_), s(a_.sizes), group(block_, s, a_.order, shared, a_.flags), memory(s, shared),
-        trace(s, a_.save, nullptr), chunk(s.chunk), width(s.past + s.steps) {
-    trace = ScanTrace<T>(s, a.save, a.trace + group.way * trace.size);
+        trace(a_.traces[group.way]), chunk(s.chunk), width(s.past + s.steps) {
     if (!s.resident) memory.packed = a.packed + block.index() * ForwardShared<W, T>::packed_size(s);
   }
 
@@ -464,7 +469,7 @@ class Forward {
   const ScanSizes& s;
   Group<Block> group;
   ForwardShared<W, T> memory;
-  ScanTrace<T> trace;
+  const ScanTrace<T>& trace;
   const int chunk, width;
   const W *w_q, *w_g, *w_eq, *w_eh, *w_ls = nullptr, *w_lh = nullptr;
 };

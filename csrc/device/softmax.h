@@ -15,9 +15,9 @@ struct Peak {
 template <typename T>
 MM_PORTABLE Peak<T> combine(const Peak<T>& a, const Peak<T>& b) {
   const bool first = a.top >= b.top;
-  const Peak<T>&high = first ? a : b, &low = first ? b : a;
-  if (low.sum == 0) return high;
-  return {high.top, high.sum + low.sum * std::exp(low.top - high.top)};
+  const T top = first ? a.top : b.top, below = first ? b.top : a.top;
+  const T sum = first ? a.sum : b.sum, low = first ? b.sum : a.sum;
+  return {top, low == 0 ? sum : sum + low * std::exp(below - top)};
 }
 
 template <typename T>

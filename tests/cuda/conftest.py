@@ -64,6 +64,7 @@ class ForwardArguments(Structure):
         ("weights", c_void_p * 26),
         *((name, c_void_p) for name in ("order", "emotion", "global_", "party", "attention", "trace", "scores")),
         *((name, c_void_p) for name in ("packed", "flags")),
+        ("traces", c_void_p * (2 * 14)),  # filled in by the program, as is the end of BackwardArguments
     ]
 
 
@@ -76,6 +77,8 @@ class BackwardArguments(Structure):
         ("weights", c_void_p * 26),
         *((name, c_void_p) for name in ("order", "trace", "d_inputs", "d_queries", "d_gates", "d_scores")),
         *((name, c_void_p) for name in ("d_contexts", "party_carry", "emotion_carry", "direct", "packed", "flags")),
+        ("traces", c_void_p * (2 * 14)),
+        ("gates", c_void_p * (2 * 6)),
     ]
 
 

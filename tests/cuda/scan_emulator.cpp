@@ -16,9 +16,10 @@ constexpr int64_t kGuard = 256;
 
 // Runs Program(block, arguments, shared memory).run() on every block; returns false and a report after a fault.
 template <template <typename, typename, typename> class Program, typename W, typename T, typename Arguments>
-bool run(const Arguments& a, int64_t shared_bytes, const Memory* memories, int count, const Options& options,
+bool run(Arguments a, int64_t shared_bytes, const Memory* memories, int count, const Options& options,
          char* report, int size) {
   const int blocks = a.sizes.blocks();
+  a.settle();
   try {
     Machine machine(blocks, std::vector<Memory>(memories, memories + count), options);
     machine.run([&](int index) {
