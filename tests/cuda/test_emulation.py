@@ -62,12 +62,12 @@ def test_division_by_multiplication(kernels):
 
 def product_arguments(rows, modalities, classes, dtype, prior, mask, ruled_out):
     chance = torch.Generator().manual_seed(rows + classes)
-    l = random(rows, modalities, classes).log_softmax(-1)
-    l = l.masked_fill(torch.rand(l.shape, generator=chance) < ruled_out, -inf)
+    logits = random(rows, modalities, classes).log_softmax(-1)
+    logits = logits.masked_fill(torch.rand(logits.shape, generator=chance) < ruled_out, -inf)
     weights = torch.rand(modalities, generator=chance, dtype=torch.float64)
     weights[0] = 0 if ruled_out else weights[0]
     return (
-        l.to(dtype),
+        logits.to(dtype),
         weights.to(dtype),
         random(classes, seed=1).log_softmax(-1).to(dtype) if prior else None,
         torch.rand(rows, modalities, generator=chance) < 0.7 if mask else None,
@@ -90,21 +90,21 @@ def product_arguments(rows, modalities, classes, dtype, prior, mask, ruled_out):
 )
 def test_product_fusion(kernels, dtype, rows, modalities, classes, prior, mask, ruled_out):
     given = product_arguments(rows, modalities, classes, dtype, prior, mask, ruled_out)
-    l, weights, log_prior, modality_mask, d_out = given
-    exact = l.double().requires_grad_(), weights.double().requires_grad_()
+    logits, weights, log_prior, modality_mask, d_out = given
+    exact = logits.double().requires_grad_(), weights.double().requires_grad_()
     prior = None if log_prior is None else log_prior.double()
     expected = product_fusion_reference(*exact, prior, modality_mask)
     finite = torch.where(torch.isfinite(expected), expected, 0)
     wanted = torch.autograd.grad((finite * d_out.double()).sum(), exact)
-    out, d_l, d_weights = fresh(d_out), fresh(l), fresh(weights)
+    out, d_logits, d_weights = fresh(d_out), fresh(logits), fresh(weights)
     d_out = torch.where(torch.isfinite(expected.detach()), d_out, 0).contiguous()
     sizes = [ctypes.c_int64(size) for size in (rows, modalities, classes)]
-    pointers = [address(tensor) for tensor in (l, weights, log_prior, modality_mask, d_out)]
-    results = [address(tensor) for tensor in (out, d_l, d_weights)]
+    pointers = [address(tensor) for tensor in (logits, weights, log_prior, modality_mask, d_out)]
+    results = [address(tensor) for tensor in (out, d_logits, d_weights)]
     getattr(kernels, f"product_{name_of(dtype)}")(*pointers, *sizes, *results)
     assert torch.equal(torch.isneginf(out), torch.isneginf(expected))
     rounded = torch.where(torch.isfinite(expected), out.double(), 0)
-    for found, value in ((rounded, finite), (d_l, wanted[0]), (d_weights, wanted[1])):
+    for found, value in ((rounded, finite), (d_logits, wanted[0]), (d_weights, wanted[1])):
         assert distance(found, value) < 3 * LIMITS[dtype]
 
 
