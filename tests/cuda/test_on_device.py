@@ -53,3 +53,9 @@ def test_the_record_passes_only_where_every_step_has(script, tmp_path, monkeypat
     assert record["passed"] == passed
     assert set(record["steps"]) == ran
     assert record["device"] == "a device" and record["torch"] == torch.__version__
+
+
+def test_a_step_that_hangs_fails(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "SECONDS", 0.1)
+    step = script.run("tests", [sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path)
+    assert not step["passed"] and step["seconds"] < 30

@@ -3,12 +3,15 @@
 import pytest
 import torch
 
-from mm_emotion.ops import use_reference_ops
+from mm_emotion.ops import kernel_devices, use_reference_ops
 from mm_emotion.ops.dialogue_rnn_scan import dialogue_rnn_scan
 from mm_emotion.ops.product_fusion import product_fusion
 from mm_emotion.ops.tensor_fusion import tensor_fusion_linear
 
-pytestmark = pytest.mark.cuda
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif("cuda" not in kernel_devices(), reason="needs CUDA kernels, a GPU and MM_EMOTION_CUDA=1"),
+]
 
 
 def run_product(log_probs, weights):
