@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.errors import CompileError
 
 STABLE_ABI = "0x020b000000000000"  # torch 2.11: one binary for it and all that follow
 FLAGS = ["-O3", "-std=c++20", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall"]
@@ -46,7 +47,8 @@ def extensions() -> dict:
     )
     nvcc = find_nvcc()
     # BuildExtension asks for a torch with CUDA as soon as it sees a .cu file, so it sees none.
-    cuda = [] if nvcc is None else [Extension("mm_emotion._ops_cuda", [], py_limited_api=True)]
+    optional = os.environ.get("MM_EMOTION_BUILD_CUDA") != "1"
+    cuda = [] if nvcc is None else [Extension("mm_emotion._ops_cuda", [], py_limited_api=True, optional=optional)]
 
     class Build(BuildExtension):
         def build_extension(self, extension):
@@ -135,7 +137,10 @@ def build_cuda(nvcc: str, folder: Path, library: Path) -> None:
     library.parent.mkdir(parents=True, exist_ok=True)
     (folder / "build.ninja").write_text("\n".join(lines), encoding="utf-8")
     jobs = os.environ.get("MAX_JOBS")
-    subprocess.run([find_ninja(), "-C", str(folder), *(["-j", jobs] if jobs else [])], check=True)
+    try:
+        subprocess.run([find_ninja(), "-C", str(folder), *(["-j", jobs] if jobs else [])], check=True)
+    except subprocess.CalledProcessError as error:
+        raise CompileError(f"CUDA kernels: {error}; MM_EMOTION_BUILD_CUDA=0 builds without them") from error
 
 
 def ninja_path(path: Path) -> str:

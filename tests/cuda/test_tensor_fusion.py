@@ -20,6 +20,8 @@ CASES = [
     ((1,), (0, 0, 0), 1),
     ((8,), (32, 16, 16), 64),
     ((9,), (32, 16, 16), 64),
+    ((31,), (31, 17, 5), 130),  # the largest batch of the kernels in half precision
+    ((32,), (31, 17, 5), 130),
     ((33,), (31, 17, 5), 130),
     ((255,), (16, 8, 8), 128),  # the largest batch of the kernels
     ((256,), (16, 8, 8), 128),  # the smallest of the matrix products
