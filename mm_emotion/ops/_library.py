@@ -21,6 +21,8 @@ LIBRARY = Path(__file__).parent.parent / "_ops.abi3.so"
 OPS = (
     "product_fusion",
     "product_fusion_backward",
+    "tensor_fusion_linear",
+    "tensor_fusion_linear_backward",
     "dialogue_rnn_scan",
     "dialogue_rnn_scan_chain",
     "dialogue_rnn_scan_backward",
