@@ -26,6 +26,8 @@ CUDA_LIBRARY = LIBRARY.with_name("_ops_cuda.abi3.so")
 OPS = (
     "product_fusion",
     "product_fusion_backward",
+    "tensor_fusion_linear",
+    "tensor_fusion_linear_backward",
     "dialogue_rnn_scan",
     "dialogue_rnn_scan_chain",
     "dialogue_rnn_scan_backward",
