@@ -75,7 +75,12 @@ def test_a_native_build_names_its_compiler(monkeypatch):
     [
         ("13.0", True, "", "built for sm_80, compute_90, off: not yet run on a device"),
         ("13.0", True, "1", "built for sm_80, compute_90, on (MM_EMOTION_CUDA=1)"),
-        ("13.0", False, "1", "not built (nvcc was missing or failed at build time); CUDA tensors take the fast path in PyTorch"),
+        (
+            "13.0",
+            False,
+            "1",
+            "not built (nvcc was missing or failed at build time); CUDA tensors take the fast path in PyTorch",
+        ),
         (None, True, "1", "built for sm_80, compute_90, but this torch has no CUDA"),
         (None, False, "", None),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils.cpp_extension import include_paths
+from torch.utils.cpp_extension import include_paths, library_paths
 
 from mm_emotion.ops.product_fusion import product_fusion_reference
 from mm_emotion.ops.tensor_fusion import tensor_fusion_linear_reference
@@ -23,10 +23,12 @@ def library(tmp_path_factory):
     if shutil.which("g++") is None:
         pytest.skip("the emulation is compiled with g++, which is not here")
     path = tmp_path_factory.mktemp("emulation") / "ops.so"
-    flags = ["-x", "c++", "-std=c++20", "-O1", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-fPIC", "-shared"]
+    flags = ["-std=c++20", "-O1", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-fPIC", "-shared"]
     flags += ["-fvisibility=hidden", "-DTORCH_TARGET_VERSION=0x020b000000000000"]
     flags += [f"-I{path}" for path in include_paths()]
-    subprocess.run(["g++", *flags, str(FOLDER / "emulated_ops.cpp"), "-o", str(path)], check=True)
+    libraries = [*(f"-L{folder}" for folder in library_paths()), "-ltorch", "-ltorch_cpu", "-lc10"]
+    command = ["g++", *flags, str(FOLDER / "emulated_ops.cpp"), "-o", str(path), *libraries]
+    subprocess.run(command, check=True)
     torch.ops.load_library(path)
     return ctypes.CDLL(str(path))
 
