@@ -80,9 +80,7 @@ def _cuda_kernels(used: bool, architectures: object) -> list[str]:
     if torch.version.cuda is None:
         return [f"CUDA kernels: {built}, but this torch has no CUDA"] if CUDA_LIBRARY.exists() else []
     if not CUDA_LIBRARY.exists():
-        return [
-            f"CUDA kernels: {built} (nvcc was missing or failed at build time); CUDA tensors take the fast path in PyTorch"
-        ]
+        return [f"CUDA kernels: {built} (nvcc was missing or failed); CUDA tensors take the fast path in PyTorch"]
     return [f"CUDA kernels: {built}, off: not yet run on a device by a release; MM_EMOTION_CUDA=1 turns them on"]
 
 

@@ -79,7 +79,7 @@ def test_a_native_build_names_its_compiler(monkeypatch):
             "13.0",
             False,
             "1",
-            "not built (nvcc was missing or failed at build time); CUDA tensors take the fast path in PyTorch",
+            "not built (nvcc was missing or failed); CUDA tensors take the fast path in PyTorch",
         ),
         (None, True, "1", "built for sm_80, compute_90, but this torch has no CUDA"),
         (None, False, "", None),

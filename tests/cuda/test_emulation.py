@@ -1,4 +1,4 @@
-"""The CUDA ops of the fusions on a CPU: every block and thread of their kernels, in random order, on poisoned memory."""
+"""The CUDA ops of the fusions on a CPU: every block and thread of their kernels, in random order, memory poisoned."""
 
 import ctypes
 import shutil
