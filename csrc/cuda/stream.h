@@ -28,6 +28,7 @@ class Place {
     if (aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream) != AOTI_TORCH_SUCCESS)
       throw std::runtime_error("torch names no current CUDA stream");
     stream_ = static_cast<Stream>(stream);
+    check_cuda(cudaSetDevice(tensor.get_device_index()));  // of the runtime in this library, which torch's guard is not
   }
 
   Stream stream() const { return stream_; }
