@@ -72,7 +72,7 @@ def test_registers_suffice(built):
         namespace = re.search("|".join(MOST_REGISTERS), kernel["name"])
         most = MOST_REGISTERS[namespace[0]] if namespace else 255
         assert int(kernel["registers"]) <= most, kernel[0]
-        assert int(kernel["stores"]) + int(kernel["loads"]) <= 2 * MOST_SPILLED, kernel[0]
+        assert int(kernel["stores"]) <= MOST_SPILLED, kernel[0]
 
 
 @pytest.mark.skipif(not (ROOT / "mm_emotion" / "_ops.abi3.so").exists(), reason="the native extension is not built")
