@@ -4,8 +4,8 @@
 `mm_emotion/_C` what is no op. MM_EMOTION_BUILD_OPS=0 leaves all out; so does a missing torch or compiler, which one
 printed line says. The package works without them.
 
-CUDA kernels are built for a torch that has CUDA, where nvcc is found; MM_EMOTION_BUILD_CUDA=1 builds them for any torch,
-=0 never. MM_EMOTION_CUDA_ARCHS or TORCH_CUDA_ARCH_LIST names other architectures, as in "8.0 9.0a 9.0+PTX".
+CUDA kernels are built for a torch that has CUDA, where nvcc is found; MM_EMOTION_BUILD_CUDA=1 builds them for any
+torch, =0 never. MM_EMOTION_CUDA_ARCHS or TORCH_CUDA_ARCH_LIST names other architectures, as in "8.0 9.0a 9.0+PTX".
 """
 
 import os
@@ -13,9 +13,11 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.errors import CompileError
 
 STABLE_ABI = "0x020b000000000000"  # torch 2.11: one binary for it and all that follow
 FLAGS = ["-O3", "-std=c++20", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall"]
@@ -45,7 +47,8 @@ def extensions() -> dict:
     )
     nvcc = find_nvcc()
     # BuildExtension asks for a torch with CUDA as soon as it sees a .cu file, so it sees none.
-    cuda = [] if nvcc is None else [Extension("mm_emotion._ops_cuda", [], py_limited_api=True)]
+    optional = os.environ.get("MM_EMOTION_BUILD_CUDA") != "1"
+    cuda = [] if nvcc is None else [Extension("mm_emotion._ops_cuda", [], py_limited_api=True, optional=optional)]
 
     class Build(BuildExtension):
         def build_extension(self, extension):
@@ -70,7 +73,7 @@ def find_nvcc() -> str | None:
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     nvcc = shutil.which("nvcc", path=f"{home}/bin" if home else None) or shutil.which("/usr/local/cuda/bin/nvcc")
     missing = "nvcc was not found; install a CUDA toolkit, or name its folder in CUDA_HOME" if nvcc is None else None
-    if shutil.which("ninja") is None:
+    if find_ninja() is None:
         missing = "ninja was not found; install it with pip"
     if missing is None:
         return nvcc
@@ -78,6 +81,11 @@ def find_nvcc() -> str | None:
         raise SystemExit(f"mm_emotion: MM_EMOTION_BUILD_CUDA=1, but {missing}")
     print(f"mm_emotion: building without CUDA kernels: {missing}")
     return None
+
+
+def find_ninja() -> str | None:
+    """Ninja from the path, or from beside this Python, whose environment need not be active."""
+    return shutil.which("ninja") or shutil.which("ninja", path=str(Path(sys.executable).parent))
 
 
 def cuda_architectures() -> list[str]:
@@ -129,7 +137,10 @@ def build_cuda(nvcc: str, folder: Path, library: Path) -> None:
     library.parent.mkdir(parents=True, exist_ok=True)
     (folder / "build.ninja").write_text("\n".join(lines), encoding="utf-8")
     jobs = os.environ.get("MAX_JOBS")
-    subprocess.run(["ninja", "-C", str(folder), *(["-j", jobs] if jobs else [])], check=True)
+    try:
+        subprocess.run([find_ninja(), "-C", str(folder), *(["-j", jobs] if jobs else [])], check=True)
+    except subprocess.CalledProcessError as error:
+        raise CompileError(f"CUDA kernels: {error}; MM_EMOTION_BUILD_CUDA=0 builds without them") from error
 
 
 def ninja_path(path: Path) -> str:

@@ -12,10 +12,12 @@
 #include "../device/launch.h"
 #include "../device/number.h"
 
+namespace mm_emotion {
+
+#ifndef MM_EMOTION_EMULATED  // tests/cuda/emulated_ops.cpp has its own, for tensors on the CPU
+
 // A torch without CUDA lacks it; it loads this library all the same and shows which ops it holds.
 #pragma weak aoti_torch_get_current_cuda_stream
-
-namespace mm_emotion {
 
 // Makes the device of a tensor the current one for as long as it lives, and knows torch's current stream on it.
 class Place {
@@ -23,8 +25,10 @@ class Place {
   explicit Place(const Tensor& tensor) : guard_(tensor.get_device_index()) {
     if (aoti_torch_get_current_cuda_stream == nullptr) throw std::runtime_error("this torch has no CUDA");
     void* stream = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
+    if (aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream) != AOTI_TORCH_SUCCESS)
+      throw std::runtime_error("torch names no current CUDA stream");
     stream_ = static_cast<Stream>(stream);
+    check_cuda(cudaSetDevice(tensor.get_device_index()));  // of the runtime in this library, which torch's guard is not
   }
 
   Stream stream() const { return stream_; }
@@ -37,6 +41,8 @@ class Place {
 inline void check_device(const char* argument, const Tensor& tensor, const Tensor& like) {
   if (!tensor.is_cuda() || tensor.get_device_index() != like.get_device_index()) refuse(argument, "the same CUDA device");
 }
+
+#endif
 
 inline void check_like(
     const char* argument, const Tensor& tensor, const Tensor& like, std::initializer_list<int64_t> shape) {

@@ -15,8 +15,8 @@ using torch::stable::narrow;
 using torch::stable::transpose;
 using torch::stable::view;
 
-// From here on matrix products take over. Not measured on a device yet.
-constexpr int64_t kMatrixBatch = 256;
+// From here on matrix products take over; in half precision sooner, since they alone use matrix units. Not measured yet.
+constexpr int64_t kMatrixBatch = 256, kHalfMatrixBatch = 32;
 constexpr int64_t kMostRows = int64_t(1) << 31;
 
 struct Sizes {
@@ -29,7 +29,10 @@ struct Sizes {
         k(weight.size(weight.dim() - 2)),
         outputs(weight.size(weight.dim() - 1)) {}
 
-  bool by_kernel() const { return batch < kMatrixBatch && i * j * k < kMostRows; }
+  template <typename T>
+  bool by_kernel() const {
+    return batch < (sizeof(T) == 2 ? kHalfMatrixBatch : kMatrixBatch) && i * j * k < kMostRows;
+  }
 };
 
 void check(const std::vector<Tensor>& xs, const Tensor& weight) {
@@ -118,7 +121,7 @@ Tensor tensor_fusion_linear(const std::vector<Tensor>& xs, const Tensor& weight,
     using T = decltype(zero);
     const Place place(weight);
     const Modalities<T> from(xs);
-    const auto run = sizes.by_kernel() ? forward_by_kernel<T> : forward_by_matrices<T>;
+    const auto run = sizes.by_kernel<T>() ? forward_by_kernel<T> : forward_by_matrices<T>;
     return run(from, torch::stable::contiguous(weight), bias, sizes, place.stream());
   });
 }
@@ -169,13 +172,12 @@ struct Gradients {
     }
     if (!needs[0] && !needs[1] && !needs_weight) return;
     const Tensor d_mixed = outer(weight, from.v.data, dy.data, s.batch, s.k, s.outputs, true, false, stream);
-    Tensor turned = pairs, wide_turned = wide;
     if (needs_weight) {
-      const Tensor d = torch::stable::contiguous(matmul(transpose(turned, 0, 1), d_mixed));
+      const Tensor d = torch::stable::contiguous(matmul(transpose(pairs, 0, 1), d_mixed));
       d_weight = view(d, shape_of(weight));
     }
     if (!needs[0] && !needs[1]) return;
-    const Tensor product = matmul(d_mixed, transpose(wide_turned, 0, 1));
+    const Tensor product = matmul(d_mixed, transpose(wide, 0, 1));
     const Tensor d_pairs = view(torch::stable::contiguous(product), {s.batch, s.i, s.j});
     if (needs[0]) {
       const Tensor a = extended(weight, from.a, s.batch, s.j, stream);
@@ -205,7 +207,7 @@ std::tuple<std::vector<Tensor>, Tensor> tensor_fusion_linear_backward(
         from, whole, dy, given, sizes, {needs[0], three && needs[1], needs[xs.size() - 1]}, needs.back(),
         torch::stable::new_empty(weight, std::vector<int64_t>{0})};
     const bool any = needs[0] || (three && needs[1]) || needs[xs.size() - 1];
-    if (sizes.by_kernel() && (!any || fusion::factors_fit<T>(static_cast<uint32_t>(sizes.k)))) {
+    if (sizes.by_kernel<T>() && (!any || fusion::factors_fit<T>(static_cast<uint32_t>(sizes.k)))) {
       gradients.by_kernel(place.stream());
     } else {
       gradients.by_matrices(place.stream());

@@ -22,9 +22,9 @@ struct Wide<double> {
   using type = double;
 };
 
-// Elements that are read and written at once.
+// Elements that are read and written at once, at most 16 bytes at a time.
 template <typename T, int COUNT>
-struct alignas(sizeof(T) * COUNT) Pack {
+struct alignas(sizeof(T) * COUNT < 16 ? sizeof(T) * COUNT : 16) Pack {
   T at[COUNT];
 };
 template <typename T>
