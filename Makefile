@@ -6,11 +6,11 @@ DEMO := build/demo
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo check format test test-asan bench clean
+.PHONY: install demo check format test test-asan test-gpu bench bench-gpu clean
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.* csrc/cpu/*.*)
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.* csrc/*/*.*)
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools wheel
@@ -52,8 +52,17 @@ test-asan: install
 	    LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 	    $(CURDIR)/$(BIN)/python -m pytest -q tests/ops -k "not compiles and not opcheck and not thousand"
 
+# Build, tests, sanitizers and benchmarks on a CUDA device; the record is build/gpu/record.json. With GPU_PYTHON=python3
+# it takes the environment that is there and installs nothing.
+GPU_PYTHON ?= $(BIN)/python
+test-gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),install)
+	$(GPU_PYTHON) tests/cuda/on_device.py
+
 bench: install
 	$(BIN)/python benchmarks/run.py
+
+bench-gpu: install
+	MM_EMOTION_CUDA=1 $(BIN)/python benchmarks/run.py --device cuda
 
 clean:
 	rm -rf build dist .venv *.egg-info mm_emotion/*.so

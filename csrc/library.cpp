@@ -7,6 +7,9 @@ STABLE_TORCH_LIBRARY(mm_emotion, m) {
   m.def(
       "product_fusion_backward(Tensor d_out, Tensor log_probs, Tensor weights, Tensor? log_prior, "
       "Tensor? modality_mask) -> (Tensor, Tensor)");
+  m.def("tensor_fusion_linear(Tensor[] xs, Tensor weight, Tensor? bias) -> Tensor");
+  // Gradients of every modality and of the weight; what `needs`, in that order, does not ask for is empty.
+  m.def("tensor_fusion_linear_backward(Tensor d_out, Tensor[] xs, Tensor weight, bool[] needs) -> (Tensor[], Tensor)");
   m.def(
       "dialogue_rnn_scan(Tensor inputs, Tensor queries, Tensor speakers, Tensor lengths, Tensor[] weights, "
       "Tensor? keep_mask, float keep_scale, int num_parties, Tensor? history, Tensor? history_lengths, "

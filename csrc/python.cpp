@@ -1,6 +1,14 @@
 // mm_emotion._C: what is not a torch op. No torch header, so that it builds in seconds and fits every torch.
 #include <pybind11/pybind11.h>
 
+#include <sstream>
+#include <string>
+
+// Set by setup.py: what the CUDA kernels beside this module are compiled for, none without them.
+#ifndef MM_EMOTION_CUDA_ARCHITECTURES
+#define MM_EMOTION_CUDA_ARCHITECTURES ""
+#endif
+
 namespace {
 
 pybind11::dict build_info() {
@@ -19,7 +27,10 @@ pybind11::dict build_info() {
 #endif
   cpu.append("baseline");
   info["instruction_sets"] = cpu;
-  info["cuda_architectures"] = pybind11::list();
+  pybind11::list cuda;
+  std::istringstream names(MM_EMOTION_CUDA_ARCHITECTURES);
+  for (std::string name; names >> name;) cuda.append(name);
+  info["cuda_architectures"] = cuda;
   return info;
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mm_emotion.data.tables import ALIASES
-from mm_emotion.ops._library import LIBRARY, build_info, load
+from mm_emotion.ops._library import CUDA_LIBRARY, LIBRARY, build_info, load, load_cuda
 from mm_emotion.schema import AFFECT_DIMENSIONS, LABEL_SETS
 
 REQUIRED = (
@@ -60,6 +60,7 @@ def _ops() -> tuple[list[str], bool]:
         return ["ops: PyTorch reference (MM_EMOTION_OPS=reference; the native extension is not used)"], True
     try:
         kernels = sorted(load(LIBRARY))
+        kernels += load_cuda(CUDA_LIBRARY) if kernels else []
         info = build_info()
     except ImportError as error:
         return [f"ops: native extension BROKEN: {error}"], False
@@ -68,7 +69,19 @@ def _ops() -> tuple[list[str], bool]:
     lines = [f"ops: native kernels for {', '.join(kernels)}"]
     if info:
         lines.append(f"native build: compiler {info['compiler']}, {', '.join(info['instruction_sets'])}")
-    return lines, True
+    return lines + _cuda_kernels("cuda" in kernels, info.get("cuda_architectures", [])), True
+
+
+def _cuda_kernels(used: bool, architectures: object) -> list[str]:
+    """One line about the CUDA kernels, where this torch could use them or somebody built them."""
+    built = f"built for {', '.join(architectures) or 'unknown architectures'}" if CUDA_LIBRARY.exists() else "not built"
+    if used:
+        return [f"CUDA kernels: {built}, on (MM_EMOTION_CUDA=1)"]
+    if torch.version.cuda is None:
+        return [f"CUDA kernels: {built}, but this torch has no CUDA"] if CUDA_LIBRARY.exists() else []
+    if not CUDA_LIBRARY.exists():
+        return [f"CUDA kernels: {built} (nvcc was missing or failed); CUDA tensors take the fast path in PyTorch"]
+    return [f"CUDA kernels: {built}, off: not yet run on a device by a release; MM_EMOTION_CUDA=1 turns them on"]
 
 
 def _data() -> list[str]:

@@ -70,6 +70,36 @@ def test_a_native_build_names_its_compiler(monkeypatch):
     assert line_of(lines, "native build") == "native build: compiler cc 1, avx2, baseline"
 
 
+@pytest.mark.parametrize(
+    ("cuda", "file", "wanted", "line"),
+    [
+        ("13.0", True, "", "built for sm_80, compute_90, off: not yet run on a device"),
+        ("13.0", True, "1", "built for sm_80, compute_90, on (MM_EMOTION_CUDA=1)"),
+        (
+            "13.0",
+            False,
+            "1",
+            "not built (nvcc was missing or failed); CUDA tensors take the fast path in PyTorch",
+        ),
+        (None, True, "1", "built for sm_80, compute_90, but this torch has no CUDA"),
+        (None, False, "", None),
+    ],
+)
+def test_cuda_kernels_have_one_line(tmp_path, monkeypatch, cuda, file, wanted, line):
+    library = tmp_path / "_ops_cuda.abi3.so"
+    if file:
+        library.touch()
+    info = {"compiler": "cc 1", "instruction_sets": ["baseline"], "cuda_architectures": ["sm_80", "compute_90"]}
+    monkeypatch.setattr(doctor, "CUDA_LIBRARY", library)
+    monkeypatch.setattr(doctor, "load", lambda library: frozenset({"cpu"}))
+    monkeypatch.setattr(doctor, "load_cuda", lambda library: frozenset({"cuda"} if wanted and cuda and file else ()))
+    monkeypatch.setattr(doctor, "build_info", lambda: info)
+    monkeypatch.setattr(doctor.torch.version, "cuda", cuda)
+    lines = [found for found in doctor.diagnose()[0] if found.startswith("CUDA kernels: ")]
+    assert len(lines) == (line is not None)
+    assert line is None or lines[0].startswith(f"CUDA kernels: {line}")
+
+
 def test_corpora_that_open_are_told_from_other_folders(tmp_path, monkeypatch):
     for file in (
         "mosi/utterances.jsonl",

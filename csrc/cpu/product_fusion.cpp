@@ -130,8 +130,8 @@ std::tuple<Tensor, Tensor> backward(
           A d_weight = 0;
           for (int64_t c = 0; c < classes; ++c) {
             d[c] = T(weight * d_total[c]);
-            if (given.present(row, m) && d_total[c] != 0 && !std::isinf(A(l[c])))
-              d_weight += d_total[c] * (A(l[c]) - given.prior(c));
+            if (given.present(row, m) && d_total[c] != 0)
+              d_weight += d_total[c] * ((std::isinf(A(l[c])) ? A(0) : A(l[c])) - given.prior(c));
           }
           partial[block * modalities + m] += d_weight;
         }

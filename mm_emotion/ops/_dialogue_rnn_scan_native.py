@@ -25,12 +25,17 @@ def native_scan(
     keep: float,
     start: tuple[Tensor | None, ...] = (None,) * 4,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """As `fused_scan`. Half precision is computed, and kept between steps, in float32."""
+    """As `fused_scan`. Half precision is computed, and kept between steps, in float32.
+
+    On CUDA indices out of range are taken to the nearest in range: to refuse them would wait for the device.
+    """
     history, history_lengths, party_states, emotion_state = start
     narrow = weights[0].dtype
     wide = WIDE.get(narrow, narrow)
     check_values(speakers, lengths, num_parties, inputs.shape[2], history, history_lengths)
-    inputs, queries, *weights = (tensor.to(wide) for tensor in (inputs, queries, *weights))
+    inputs, queries = inputs.to(wide), queries.to(wide)
+    if narrow != torch.bfloat16 or not inputs.is_cuda:  # which reads such weights as they are
+        weights = [weight.to(wide) for weight in weights]
     history, party_states, emotion_state = (
         None if tensor is None else tensor.detach().to(wide) for tensor in (history, party_states, emotion_state)
     )
@@ -77,7 +82,16 @@ def _scan_backward(
         d_emotion, d_global, d_party, queries, speakers, lengths, weights, keep_mask, keep_scale, num_parties,
         history, history_lengths, global_states, attentions, reserve,
     )  # fmt: skip
-    directions, rows = len(queries), int(lengths.sum())
+    # On the CPU a row for each real utterance; where a length may not be asked for, one for each cell, 0 on padding.
+    rows = int(lengths.sum()) if lengths.device.type == "cpu" else speakers.numel()
+    d_weights = weight_gradients(weights, len(queries), num_parties, rows, reserve, d_gates)
+    return d_inputs, d_queries, [d.to(weight.dtype) for d, weight in zip(d_weights, weights, strict=True)]
+
+
+def weight_gradients(
+    weights: list[Tensor], directions: int, num_parties: int, rows: int, reserve: Tensor, d_gates: Tensor
+) -> list[Tensor]:
+    """Gradients of all weights from the `rows` packed rows of each direction of `reserve` and `d_gates`."""
     share = len(weights) // directions
     g, p, e = (weights[index].shape[1] for index in (1, 4, 8))
     widths, d_widths = [4 * g, 4 * p, 4 * e, p, p, g, g, e], [4 * g, 4 * p, 4 * e]
@@ -94,7 +108,7 @@ def _scan_backward(
         if listener:
             of_state = state_gradients(heard[0].view(-1, 4 * p), listener[1].view(-1, p))
             d_weights += [heard[1].T @ q_after, *of_state]
-    return d_inputs, d_queries, d_weights
+    return d_weights
 
 
 def _save(ctx, inputs, output):
@@ -123,12 +137,15 @@ def _register() -> None:
         p, e = weights[4].shape[1], weights[8].shape[1]
         past = 0 if history is None else history.shape[1]
         width = 6 * g + 6 * p + 5 * e + (5 * num_parties * p if len(weights) == 13 * directions else 0)
+        kept = count * steps * width
+        if inputs.is_cuda:
+            kept += count * (2 * steps + past) * 3 * p  # and the keys of every state, and of every context
         return (
             inputs.new_empty(count, steps, directions * e),
             inputs.new_empty(directions, count, steps, g),
             inputs.new_empty(directions, count, num_parties, p),
             inputs.new_empty(directions, count, steps, past + steps),
-            inputs.new_empty(directions, count * steps * width if rest[-1] else 0),
+            inputs.new_empty(directions, kept if rest[-1] else 0),
         )
 
     @torch.library.register_fake("mm_emotion::dialogue_rnn_scan_backward")

@@ -1,8 +1,12 @@
 """Which implementation runs: the reference in plain PyTorch, the fast path, or a kernel of the native extension.
 
 Tensors choose: a kernel serves the devices it was built for, everything else takes the fast path in PyTorch. The native
-extension is one file beside this package, built by setup.py. Where it is missing everything runs in PyTorch; where it
-is there but cannot be loaded, the first op fails and says what to do, as `mm-emotion doctor` does.
+extension is one file beside this package, built by setup.py, and a second one with the kernels for CUDA. Where it is
+missing everything runs in PyTorch; where it is there but cannot be loaded, the first op fails and says what to do, as
+`mm-emotion doctor` does.
+
+The CUDA kernels have been compiled and emulated, but no release has run them on a device: MM_EMOTION_CUDA=1 turns them
+on. Without it tensors on a CUDA device take the fast path in PyTorch.
 """
 
 import importlib
@@ -18,13 +22,17 @@ import torch
 from mm_emotion.errors import BrokenExtensionError
 
 LIBRARY = Path(__file__).parent.parent / "_ops.abi3.so"
+CUDA_LIBRARY = LIBRARY.with_name("_ops_cuda.abi3.so")
 OPS = (
     "product_fusion",
     "product_fusion_backward",
+    "tensor_fusion_linear",
+    "tensor_fusion_linear_backward",
     "dialogue_rnn_scan",
     "dialogue_rnn_scan_chain",
     "dialogue_rnn_scan_backward",
 )
+WITHOUT_CUDA_KERNEL = {"dialogue_rnn_scan_backward"}  # made of others, in Python
 
 # A plain global: torch.compile can neither read a ContextVar nor see it change.
 _reference = False
@@ -63,9 +71,30 @@ def load(library: Path) -> frozenset[str]:
     return frozenset({"cpu"})
 
 
+def load_cuda(library: Path) -> frozenset[str]:
+    """As `load`, of the CUDA kernels, after the ops they belong to; none where they are switched off or of no use."""
+    if not library.exists() or not cuda_kernels_wanted() or torch.version.cuda is None:
+        return frozenset()
+    try:
+        torch.ops.load_library(library)
+    except OSError as error:
+        raise BrokenExtensionError(library, error) from error
+    has_kernel_for = torch._C._dispatch_has_kernel_for_dispatch_key
+    needed = [name for name in OPS if name not in WITHOUT_CUDA_KERNEL]
+    if missing := [name for name in needed if not has_kernel_for(f"mm_emotion::{name}", "CUDA")]:
+        raise BrokenExtensionError(library, f"it was built from older sources, without {', '.join(missing)}")
+    return frozenset({"cuda"})
+
+
+def cuda_kernels_wanted() -> bool:
+    """Whether the environment turns on the CUDA kernels."""
+    return os.environ.get("MM_EMOTION_CUDA") == "1"
+
+
 def _load_or_keep_the_error() -> tuple[frozenset[str], BrokenExtensionError | None]:
     try:
-        return load(LIBRARY), None
+        devices = load(LIBRARY)
+        return devices | load_cuda(CUDA_LIBRARY) if devices else devices, None
     except BrokenExtensionError as error:
         return frozenset(), error
 

@@ -88,6 +88,16 @@ def test_the_kernel_equals_the_reference(outer, modalities, classes, prior, mask
 
 
 @native
+def test_a_class_ruled_out_by_a_modality_of_no_weight_keeps_its_gradient():
+    arguments = make((6, 2, 5), ruled_out=0.4, mask=False)
+    with torch.no_grad():
+        arguments["weights"][0] = 0
+    found, wanted = gradients(product_fusion, arguments), gradients(product_fusion_reference, arguments)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@native
 def test_many_rows_are_split_and_give_the_same_gradient_each_time():
     arguments = make((9001, 2, 3), torch.float32)
     first, second = gradients(product_fusion, arguments), gradients(product_fusion, arguments)
