@@ -6,7 +6,7 @@ DEMO := build/demo
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo check format test test-asan bench clean
+.PHONY: install demo check format test test-asan bench bench-gpu clean
 
 install: $(VENV)/installed
 
@@ -52,8 +52,13 @@ test-asan: install
 	    LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 	    $(CURDIR)/$(BIN)/python -m pytest -q tests/ops -k "not compiles and not opcheck and not thousand"
 
+# Rivals that are not installed are left out with one line.
 bench: install
+	-$(BIN)/python -m pip install --quiet -c constraints.txt -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/run.py
+
+bench-gpu: install
+	$(BIN)/python benchmarks/run.py --device cuda
 
 clean:
 	rm -rf build dist .venv *.egg-info mm_emotion/*.so
