@@ -12,12 +12,10 @@ typedef float Vector __attribute__((vector_size(BYTES)));
 // Floating point operations done.
 extern "C" double multiply_add(long rounds) {
     constexpr int chains = 12;
-    Vector sums[chains], factor, term;
-    for (int lane = 0; lane < BYTES / 4; ++lane) {
-        factor[lane] = 0.999f;
-        term[lane] = 0.001f;
-        for (auto& sum : sums) sum[lane] = 1.0f;
-    }
+    const Vector factor = Vector{} + 0.999f, term = Vector{} + 0.001f;
+    Vector sums[chains];
+#pragma GCC unroll 12
+    for (int chain = 0; chain < chains; ++chain) sums[chain] = term;
     for (long round = 0; round < rounds; ++round) {
 #pragma GCC unroll 12
         for (int chain = 0; chain < chains; ++chain) sums[chain] = sums[chain] * factor + term;

@@ -38,8 +38,10 @@ def stepwise(step: Callable, inputs: Tensor, queries: Tensor, speakers: Tensor, 
     g_size, p_size, e_size = (weights[index].shape[1] for index in (1, 4, 8))
     x_g, x_p = inputs.split([3 * g_size, 3 * p_size], -1)
     batch, steps, _ = inputs.shape
-    g, party = inputs.new_zeros(batch, g_size), inputs.new_zeros(batch, parties, p_size)
-    e, history = inputs.new_zeros(batch, e_size), inputs.new_zeros(batch, UNUSED, g_size)
+    # With a gradient from the first step on, or that step would be compiled apart.
+    like = {"dtype": inputs.dtype, "device": inputs.device, "requires_grad": inputs.requires_grad}
+    g, party = torch.zeros(batch, g_size, **like), torch.zeros(batch, parties, p_size, **like)
+    e, history = torch.zeros(batch, e_size, **like), torch.zeros(batch, UNUSED, g_size, **like)
     emotions = []
     for t in range(steps):
         torch._dynamo.mark_dynamic(history, 1)

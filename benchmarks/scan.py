@@ -67,8 +67,9 @@ def case(
     shape += (", both ways" if directions == 2 else "") + (f", {parties} parties" if parties != 2 else "")
     passes = 3 if direction == "forward+backward" else 1
     flops = 2.0 * int(lengths.sum()) * (3 * (g * (d + p + g) + p * (d + g + p) + e * (p + e)) + d * g) * directions
-    held = 3 * (g * (p + g) + p * (g + p) + e * (p + e)) * directions * DTYPES[dtype].itemsize
     # A CPU reads the recurrent weights anew for every utterance, and once more on the way back; a GPU can keep them.
+    # What the emotion state reads of the party's may be one product after the rest.
+    held = 3 * (g * (p + g) + p * (g + p) + e * e) * directions * DTYPES[dtype].itemsize
     reads = int(lengths.max()) * (1 + (passes > 1)) if device == "cpu" else 1
     build = partial(contest, sizes, lengths, direction, parties, directions, dtype, device, compiled)
     return Case("dialogue_rnn_scan", shape, direction, build, flops * passes, (held * reads, held), dtype, device)
@@ -109,7 +110,7 @@ def contest(
                 states = emotions()
                 if not backward:
                     return (states,)
-                return states.detach(), *torch.autograd.grad(states, leaves, d_emotion)
+                return states.detach(), *torch.autograd.grad(states, leaves, d_emotion, materialize_grads=True)
 
         def run_in_mode():
             with mode():
@@ -160,7 +161,9 @@ def contest(
     }
     left_out = {}
     if compiled:
-        contenders["vectorised, steps compiled"] = contender(cells, partial(stepwise, torch.compile(rivals.step)))
+        # What is compiled runs on one thread, too short to be worth sharing; the matrix products stay PyTorch's.
+        compiled_step = torch.compile(rivals.step, options={"cpp.threads": 1})
+        contenders["vectorised, steps compiled"] = contender(cells, partial(stepwise, compiled_step))
     if device == "cuda":
         graphs.add_graphed(contenders, left_out, ["vectorised", f"{by_hand}, {onednn.blas(device)}"])
     elif dtype == "float32":
