@@ -58,7 +58,9 @@ GPU_PYTHON ?= $(BIN)/python
 test-gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),install)
 	$(GPU_PYTHON) tests/cuda/on_device.py
 
+# Rivals that are not installed are left out with one line.
 bench: install
+	-$(BIN)/python -m pip install --quiet -c constraints.txt -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/run.py
 
 bench-gpu: install

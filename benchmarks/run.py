@@ -1,70 +1,70 @@
 """Speed of every op beside its contenders, as JSON and as a table: `python benchmarks/run.py`.
 
-Figures of a busy machine mean nothing: unless each round finds all threads with a processor of their own, nothing is
-reported. `--clock cpu` takes processor time on one thread instead, which is less exact but stands some company.
+Figures of a busy machine mean nothing: unless each round finds all threads with a processor of their own, the case is
+not reported, nor any that would follow. `--clock cpu` takes processor time on one thread instead, which is less exact
+but stands some company.
 """
 
 import argparse
-import json
-import re
 from pathlib import Path
 
 import fusion
+import machine
+import product
+import report
 import scan
 import torch
-from timing import BusyMachineError, machine, measure, peak_gflops
+import training
+from timing import BusyMachineError, measure
 
-RESULTS = Path(__file__).parent / "results"
-
-
-def table(rows: list[dict[str, object]], facts: dict[str, object]) -> str:
-    """The Markdown page of one machine's results."""
-    clock = "Medians in wall time" if rows[0]["clock"] == "wall" else "Least processor time, on a shared machine"
-    lines = [
-        f"# Speed on {facts['processor']}",
-        "",
-        f"{clock}, {facts['threads']} thread(s), torch {facts['torch']}, load {facts['load']}; large matrix "
-        f"products reach {facts['peak_gflops']:.0f} GF/s. Ratio: times as fast as the first contender of the group.",
-        "",
-        "| op | shape | direction | contender | ms | ratio | GF/s | % of peak |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        share = 100 * row["gflops"] / facts["peak_gflops"]
-        cells = [row[name] for name in ("op", "shape", "direction", "contender", "median_ms", "ratio", "gflops")]
-        lines.append("| " + " | ".join(map(str, [*cells, f"{share:.0f}"])) + " |")
-    return "\n".join(lines) + "\n"
+GROUPS = {"scan": scan, "fusion": fusion, "product": product, "epoch": training}
 
 
 def main() -> int:
     """Run the benchmarks that the command line names, and write their results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("ops", nargs="*", default=["scan", "fusion"], help="scan, fusion; both by default")
+    parser.add_argument("groups", nargs="*", help=f"{', '.join(GROUPS)}; all by default")
+    parser.add_argument("--only", default="", help="cases whose label holds this text, as in --only 'B1 '")
+    parser.add_argument("--list", action="store_true", help="print the labels and end")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
+    if unknown := set(arguments.groups) - set(GROUPS):
+        parser.error(f"unknown group {', '.join(sorted(unknown))}: choose from {', '.join(GROUPS)}")
+    chosen = [GROUPS[name] for name in arguments.groups] or list(GROUPS.values())
+    cases = [case for group in chosen for case in group.cases(arguments.device) if arguments.only in case.label]
+    if arguments.list:
+        print(*(case.label for case in cases), sep="\n")
+        return 0
     torch.set_num_threads(1 if arguments.clock == "cpu" else arguments.threads)
-    facts = machine() | {"peak_gflops": round(peak_gflops(), 1)}
+    if arguments.device == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # float32 means float32 for every contender
+    limits = machine.Limits.measure(arguments.device)
+    facts = machine.facts(arguments.device, limits) | {"commit": machine.commit(), "clock": arguments.clock}
     print(facts)
-    rows = []
-    try:
-        for cases in (module.cases() for name, module in (("scan", scan), ("fusion", fusion)) if name in arguments.ops):
-            for case in cases:
-                found = measure(case, arguments.rounds, arguments.clock)
-                for row in found:
-                    print(*(f"{row[name]}" for name in ("op", "shape", "direction", "contender", "median_ms", "ratio")))
-                for name, reason in case.left_out.items():
-                    print(f"{case.op} {case.shape}: {name} left out, {reason}")
-                rows += found
-    except BusyMachineError as error:
+    rows, error = [], None
+    for case in cases:
+        print(f"\n{case.label}", flush=True)
+        try:
+            found, left_out = measure(case, arguments.rounds, arguments.clock, limits)
+        except BusyMachineError as busy:
+            error = busy
+            break
+        for row in found:
+            percent = f"{row['percent_of_peak']:.0f} % of peak"
+            megabytes = "" if row.get("extra_mb") is None else f"{row['extra_mb']} MB"
+            print(f"  {row['contender']:42} {row['median_ms']:>9} ms {row['ratio']:>7} x {percent:>17} {megabytes}")
+        for name, reason in left_out.items():
+            print(f"  {name:42} left out: {reason}")
+        rows += [row | {"commit": facts["commit"]} for row in found]
+    if rows:
+        print("", *report.write(arguments.out, facts, rows), sep="\n")
+    if error is not None:
         print(f"nothing reported: {error}")
         return 1
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^a-z0-9]+", "_", f"{facts['processor']} {facts['cores']} cores".lower()).strip("_")
-    (arguments.out / f"{name}.json").write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
-    (arguments.out / f"{name}.md").write_text(table(rows, facts))
     return 0
 
 

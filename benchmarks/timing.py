@@ -1,16 +1,20 @@
 """Timing contenders in turn, and refusing where the machine is too busy for a figure to mean anything."""
 
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
+from machine import Limits
 
 FAIR_SHARE = 0.9  # of the processor time that a quiet machine gives to its threads
+LOOKS = 5  # at a busy machine, two seconds apart, before giving up
+LEAST_SECONDS = 0.02  # that one timing lasts; what is quicker is called several times
+CASE_SECONDS = 60.0  # after which a case ends with fewer rounds, but never fewer than three
+
+Contender = Callable[[], object]
 
 
 class BusyMachineError(RuntimeError):
@@ -18,30 +22,64 @@ class BusyMachineError(RuntimeError):
 
 
 @dataclass
-class Case:
+class Contest:
     """Contenders that compute the same from the same tensors; ratios refer to the first."""
+
+    contenders: dict[str, Contender]
+    check: Callable[[dict[str, object]], None]  # raises where results differ; by contender
+    left_out: dict[str, str] = field(default_factory=dict)  # contender -> why it does not run here
+
+
+@dataclass
+class Case:
+    """What is compared at which shape; its contenders are built when its turn comes."""
 
     op: str
     shape: str
     direction: str  # "forward" or "forward+backward"
-    contenders: dict[str, Callable[[], object]]
-    check: Callable[[dict[str, object]], None]  # raises where results differ; by contender
+    build: Callable[[], Contest]
     flops: float  # of the forward or of both, as the best contender computes it
+    streamed: tuple[float, float] = (0, 1)  # bytes that must be read or written, out of a working set of how many
     dtype: str = "float32"
-    left_out: dict[str, str] = field(default_factory=dict)
+    device: str = "cpu"
+    extra_megabytes: Callable[[str], float | None] | None = None  # of a contender, on a CPU
+
+    @property
+    def label(self) -> str:
+        return f"{self.op} {self.shape} {self.direction} {self.dtype}"
 
 
-def clocks() -> tuple[float, float]:
-    """Wall and processor time of this process, in seconds."""
-    return time.perf_counter(), time.process_time()
+def agree(results: dict[str, object], dtype: str = "float32") -> None:
+    """Every contender's tensors are those of the first but for rounding.
+
+    Raises:
+        AssertionError: they are not; it names the contender.
+    """
+    (_, expected), *others = results.items()
+    for name, result in others:
+        for place, (one, other) in enumerate(zip(expected, result, strict=True)):
+            # Over all values together: roundings pile up unevenly along a recurrence.
+            off = float((one.double() - other.double()).norm())
+            most = (5e-2 if dtype == "bfloat16" else 5e-4) * float(one.double().norm()) + 1e-6
+            assert one.shape == other.shape and off <= most, (
+                f"{name}: result {place} is off by {off:.2g}, not {most:.2g}"
+            )
 
 
-def elapsed(run: Callable[[], object]) -> tuple[float, float]:
-    """Wall and processor seconds of one call."""
-    wall, processor = clocks()
-    run()
-    after = clocks()
-    return after[0] - wall, after[1] - processor
+def elapsed(run: Contender, times: int = 1, device: str = "cpu") -> tuple[float, float]:
+    """Wall and processor seconds of one call, on average over `times` in a row."""
+    wall, processor = time.perf_counter(), time.process_time()
+    if device == "cuda":
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        begin.record()
+    for _ in range(times):
+        run()
+    if device == "cuda":
+        end.record()
+        torch.cuda.synchronize()
+        return begin.elapsed_time(end) / 1e3 / times, (time.process_time() - processor) / times
+    return (time.perf_counter() - wall) / times, (time.process_time() - processor) / times
 
 
 def quiet() -> bool:
@@ -51,62 +89,83 @@ def quiet() -> bool:
     return processor >= FAIR_SHARE * wall * torch.get_num_threads()
 
 
-def peak_gflops() -> float:
-    """Rate of the best of several large products, which stands for the multiply-add peak."""
-    square = torch.ones(1024, 1024)
-    best = min(min(elapsed(lambda: [square @ square for _ in range(4)])) for _ in range(8))
-    return 4 * 2 * 1024**3 / best / 1e9
+def wait_for_quiet(label: str) -> None:
+    """Return once the machine is quiet; raises BusyMachineError where it stays busy."""
+    for look in range(LOOKS):
+        if look:
+            time.sleep(2)
+        if quiet():
+            return
+    raise BusyMachineError(f"{label}: wall and processor time disagree; load {os.getloadavg()}")
 
 
-def measure(case: Case, rounds: int, clock: str) -> list[dict[str, object]]:
-    """Rows of the results: every contender in turn in each of `rounds`.
+def measure(case: Case, rounds: int, clock: str, limits: Limits) -> tuple[list[dict[str, object]], dict[str, str]]:
+    """Rows of the results, and what was left out: every contender in turn in each of `rounds`.
 
     Of wall times the median counts; of processor times the least, since others on the machine can only add to them.
 
     Raises:
-        BusyMachineError: with `clock` "wall", other work was running beside a round.
+        BusyMachineError: with `clock` "wall", other work kept running before a round.
+        AssertionError: the contenders do not agree.
     """
-    case.check({name: run() for name, run in case.contenders.items()})
-    times: dict[str, list[float]] = {name: [] for name in case.contenders}
+    contest = case.build()
+    results, first = {}, {}
+    for name, run in contest.contenders.items():
+        first[name] = elapsed(lambda name=name, run=run: results.update({name: run()}), device=case.device)[0]
+    contest.check(results)
+    results.clear()
+    # A first call compiles and allocates, so that only a second one tells what a quick contender takes.
+    typical = {
+        name: seconds if 1 > seconds > LEAST_SECONDS else elapsed(contest.contenders[name], device=case.device)[0]
+        for name, seconds in first.items()
+    }
+    repeats = {name: max(1, min(1000, int(LEAST_SECONDS / seconds))) for name, seconds in typical.items()}
+    total = sum(max(seconds, LEAST_SECONDS) for seconds in typical.values())
+    rounds = max(min(rounds, 3), min(rounds, int(CASE_SECONDS / total)))
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contest.contenders}
     for _ in range(rounds):
-        if clock == "wall" and not quiet():
-            raise BusyMachineError(f"{case.op} {case.shape}: wall and processor time disagree; load {os.getloadavg()}")
-        for name, run in case.contenders.items():
-            times[name].append(elapsed(run)[0 if clock == "wall" else 1])
-    typical = statistics.median if clock == "wall" else min
-    medians = {name: typical(values) for name, values in times.items()}
-    base = next(iter(medians.values()))
-    return [
-        {
+        if clock == "wall":
+            wait_for_quiet(case.label)
+        for name, run in contest.contenders.items():
+            times[name].append(elapsed(run, repeats[name], case.device))
+    walls = {name: statistics.median(wall for wall, _ in values) for name, values in times.items()}
+    processors = {name: statistics.median(processor for _, processor in values) for name, values in times.items()}
+    if clock == "cpu":
+        walls = processors = {name: min(processor for _, processor in values) for name, values in times.items()}
+    base = next(iter(walls.values()))
+
+    def row(name: str, seconds: float) -> dict[str, object]:
+        return {
             "op": case.op,
             "shape": case.shape,
-            "device": "cpu",
+            "device": case.device,
             "dtype": case.dtype,
             "direction": case.direction,
             "contender": name,
-            "median_ms": round(1e3 * median, 2),
-            "ratio": round(base / median, 2),
-            "gflops": round(case.flops / median / 1e9, 1),
+            "median_ms": float(f"{1e3 * seconds:.4g}"),
+            "ratio": round(base / seconds, 2),
+            "gflops": round(case.flops / seconds / 1e9, 1),
+            "percent_of_peak": round(100 * case.flops / seconds / 1e9 / limits.peak(case.dtype), 1),
             "threads": torch.get_num_threads(),
             "clock": clock,
         }
-        for name, median in medians.items()
-    ]
+
+    rows = []
+    for name, seconds in walls.items():
+        rows.append(row(name, seconds))
+        rows[-1]["processor_ms"] = float(f"{1e3 * processors[name]:.4g}")
+        rows[-1]["first_call_s"] = round(first[name], 2)
+        rows[-1]["extra_mb"] = extra_megabytes(case, name, contest.contenders[name])
+    rows.append(row("floor", limits.floor(case.flops, *case.streamed, case.dtype)))
+    return rows, contest.left_out
 
 
-def machine() -> dict[str, object]:
-    """What the figures were measured on."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "load": [round(value, 2) for value in os.getloadavg()],
-    }
+def extra_megabytes(case: Case, name: str, run: Contender) -> float | None:
+    """Memory that a contender takes at its peak beyond its inputs; None where that is not measured."""
+    if case.device != "cuda":
+        return None if case.extra_megabytes is None else case.extra_megabytes(name)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    run()
+    return round((torch.cuda.max_memory_allocated() - before) / 2**20, 1)
