@@ -8,14 +8,29 @@ from mm_emotion.models.dialogue_rnn.configuration_dialogue_rnn import DialogueRN
 from mm_emotion.models.dialogue_rnn.modeling_dialogue_rnn import DialogueRNNForEmotionRecognition
 from mm_emotion.models.hierarchical.configuration_hierarchical import HierarchicalConfig
 from mm_emotion.models.hierarchical.modeling_hierarchical import HierarchicalForEmotionRecognition
+from mm_emotion.models.joint.configuration_joint import JointConfig
+from mm_emotion.models.joint.modeling_joint import JointForEmotionRecognition
+from mm_emotion.models.late_fusion.configuration_late_fusion import LateFusionConfig
+from mm_emotion.models.late_fusion.modeling_late_fusion import LateFusionForEmotionRecognition
+from mm_emotion.models.linear.configuration_linear import LinearConfig
+from mm_emotion.models.linear.modeling_linear import LinearForEmotionRecognition
+from mm_emotion.models.mfn.configuration_mfn import MFNConfig
+from mm_emotion.models.mfn.modeling_mfn import MFNForEmotionRecognition
 from mm_emotion.models.text_cnn.configuration_text_cnn import TextCNNConfig
 from mm_emotion.models.text_cnn.modeling_text_cnn import TextCNNForEmotionRecognition
+from mm_emotion.models.tfn.configuration_tfn import TFNConfig
+from mm_emotion.models.tfn.modeling_tfn import TFNForEmotionRecognition
 
 MODELS = [
     (TextCNNConfig, TextCNNForEmotionRecognition),
     (BCLSTMConfig, BCLSTMForEmotionRecognition),
     (DialogueRNNConfig, DialogueRNNForEmotionRecognition),
     (HierarchicalConfig, HierarchicalForEmotionRecognition),
+    (JointConfig, JointForEmotionRecognition),
+    (LateFusionConfig, LateFusionForEmotionRecognition),
+    (LinearConfig, LinearForEmotionRecognition),
+    (MFNConfig, MFNForEmotionRecognition),
+    (TFNConfig, TFNForEmotionRecognition),
 ]
 """Each family as (configuration, model); the model has the emotion head, so that AutoModel yields logits."""
 

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel
 from mm_emotion.models import MODELS
 from mm_emotion.models.batch import EmotionBatch
 from mm_emotion.ops import use_reference_ops
-from mm_emotion.schema import BATCH_KEYS, IGNORE_INDEX, MODALITIES
+from mm_emotion.schema import BATCH_KEYS, IGNORE_INDEX, MODALITIES, TIME_MASKS
 
 LENGTHS = [4, 1, 3]
 TEXT_CNN = {"vocab_size": 20, "embedding_size": 6, "num_filters": 4, "filter_widths": [2, 3], "hidden_size": 5}
@@ -32,6 +32,12 @@ LOG_PROBABILITIES = {
     "vectors": {"text": 4},
     "dialogue": {"model_type": "bc_lstm", "recurrent_size": 4, "modality_dims": {"text": 7}, "num_labels": 3},
 }
+AUDIO = {"model_type": "bc_lstm", "modality_dims": {"audio": 3}, "recurrent_size": 3, "hidden_size": 4, "num_labels": 3}
+JOINT = {"children": [ENCODER, AUDIO], "hidden_size": 12}
+EXPERTS = {"children": [{**ENCODER, "num_labels": 3}, AUDIO]}
+TFN = {"modality_dims": {"text": 4, "audio": 3, "visual": 2}, "hidden_size": 8, "text_output_size": 3}
+TFN |= {"subnet_sizes": {"text": 5, "audio": 6, "visual": 6}}
+MFN = {"modality_dims": {"text": 4, "audio": 3, "mocap": 2}, "recurrent_sizes": {"text": 5, "audio": 3, "mocap": 2}}
 TINY = {
     "text_cnn": {
         "global": TEXT_CNN,
@@ -56,6 +62,24 @@ TINY = {
         "concordance": {**DIALOGUE_RNN, **REGRESSION, "loss": "ccc", "num_labels": 2},
     },
     "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES},
+    "joint": {"plain": JOINT, "no fusion layer": {**JOINT, "fusion_layer": False}},
+    "late_fusion": {
+        "average": EXPERTS,
+        "weighted": {**EXPERTS, "rule": "weighted", "weights": [0.3, 0.7]},
+        "product": {**EXPERTS, "rule": "product", "class_prior": [0.5, 0.3, 0.2]},
+        "exclude_self": {**EXPERTS, "rule": "product", "exclude_self": True},
+    },
+    "tfn": {
+        "three": TFN,
+        "vectors": {**TFN, "text_input": "vector"},
+        "two": {"modality_dims": {"audio": 4, "mocap": 3}, "hidden_size": 8},
+        "regression": {**TFN, "problem_type": "regression", "output_range": [-3.0, 3.0]},
+    },
+    "mfn": {"plain": {**MFN, "memory_size": 7}, "regression": {**MFN, "problem_type": "regression", "loss": "mae"}},
+    "linear": {
+        "classes": {"modality_dims": {"text": 12, "audio": 9}},
+        "regression": {"modality_dims": {"text": 16}, "problem_type": "regression"},
+    },
 }
 CASES = [
     pytest.param(config_class, options, id=f"{config_class.model_type}-{name}")
@@ -232,7 +256,7 @@ def test_a_dialogue_alone_gives_what_it_gives_in_a_batch(config_class, options):
 def test_left_out_masks_mean_all_real(config_class, options):
     model = build(config_class, options)
     batch = make_batch(model, lengths=[3, 3], parties=1)
-    needed = [*model.input_shapes(), "text_mask", "speaker_mask"]
+    needed = [*model.input_shapes(), *TIME_MASKS, "speaker_mask"]
     bare = {key: batch[key] for key in needed if key in batch}
     close(model(**bare).logits, model(**batch).logits)
 
