@@ -24,6 +24,8 @@ from mm_emotion.training.parsing import apply_override, build, read_yaml
 RECIPES_FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 CLASS_MONITORS = ("accuracy", "unweighted_accuracy", "weighted_f1")
 AFFECT_MONITORS = ("mean_absolute_error",)
+FITTED = ("late_fusion", "linear")
+"""Model types that are fitted in one go, without epochs."""
 
 _SAFE_PART = re.compile(r"\w[\w .+=,@()-]*")
 
@@ -67,12 +69,13 @@ class Training:
 
     With `crop`, a dialogue is every other time cut to a random stretch of at least that share of it. `monitor` chooses
     epochs; `patience` is how many may pass without gain. With `average_decay` the exponential moving average of the
-    weights over the steps is what is judged and kept.
+    weights over the steps is what is judged and kept. A model of `FITTED` has no epochs, batches and learning rate;
+    there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
     """
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
     unit: Literal["dialogue", "utterance"] = "dialogue"
     optimizer: Literal["adam", "adamw", "adadelta", "sgd"] = "adam"
     weight_decay: float = 0.0
@@ -100,7 +103,10 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A complete experiment; `name` is the path below the recipe folder without its suffix."""
+    """A complete experiment; `name` is the path below the recipe folder without its suffix.
+
+    `children` names the recipes whose systems a late fusion combines, in the order of its weights.
+    """
 
     name: str
     corpus: Corpus
@@ -108,6 +114,7 @@ class Recipe:
     training: Training
     features: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoders: dict[str, Encoder] = field(default_factory=dict)
+    children: list[str] = field(default_factory=list)
     protocol: Protocol = field(default_factory=Protocol)
     paper: Paper | None = None
     published: dict[str, float] = field(default_factory=dict)
@@ -190,6 +197,7 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError("name", "words with '/' between them, which make the folder of the runs", repr(recipe.name))
     _check_corpus(recipe.corpus)
     _check_model(recipe)
+    _check_children(recipe)
     _check_training(recipe)
     for modality, encoder in recipe.encoders.items():
         if modality not in MODALITIES:
@@ -236,12 +244,31 @@ def _check_model(recipe: Recipe) -> None:
         raise RecipeError("model.num_labels", expected, recipe.model["num_labels"])
 
 
+def _check_children(recipe: Recipe) -> None:
+    fuses = recipe.model["model_type"] == "late_fusion"
+    if fuses != bool(recipe.children):
+        expected = "recipes to fuse" if fuses else "none: only a late_fusion has children"
+        raise RecipeError("children", expected, recipe.children or "none")
+    if fuses and recipe.encoders:
+        raise RecipeError("encoders", "none: the children of a late_fusion have their own", list(recipe.encoders))
+    if fuses and "children" in recipe.model:
+        raise RecipeError("model.children", "nothing: they follow from the children's recipes", "a value")
+
+
 def _check_training(recipe: Recipe) -> None:
     training = recipe.training
-    for name in ("epochs", "batch_size", "learning_rate", "gradient_clip", "patience"):
+    fitted = recipe.model["model_type"] in FITTED
+    steps = ("epochs", "batch_size", "learning_rate")
+    for name in (*steps, "gradient_clip", "patience"):
         value = getattr(training, name)
+        if fitted and value is not None:
+            raise RecipeError(f"training.{name}", f"nothing: a {recipe.model['model_type']} has no epochs", value)
+        if not fitted and value is None and name in steps:
+            raise RecipeError(f"training.{name}", "a value", "nothing")
         if value is not None and not 0 < value < math.inf:
             raise RecipeError(f"training.{name}", "a positive number", value)
+    if fitted and recipe.protocol.record_test_selection:
+        raise RecipeError("protocol.record_test_selection", "false: there is no epoch to choose", True)
     if not 0 <= training.weight_decay < math.inf:
         raise RecipeError("training.weight_decay", "a number of at least 0", training.weight_decay)
     for name in ("crop", "average_decay"):

@@ -163,6 +163,7 @@ def test_no_recipe_hides_code_in_its_text():
             "corpus",
             "features",
             "encoders",
+            "children",
             "model",
             "training",
             "protocol",
