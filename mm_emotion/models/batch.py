@@ -56,6 +56,12 @@ def drop_modalities(present: Tensor, used: list[int], probability: float) -> Ten
     return kept
 
 
+def check_words(ids: Tensor, vocab_size: int) -> None:
+    """Refuse word indices beyond the vocabulary, on the CPU alone; raises BatchError."""
+    if ids.device.type == "cpu" and ((ids < 0) | (ids >= vocab_size)).any():
+        raise BatchError("input_ids", f"word indices below {vocab_size}", f"{ids.min()} .. {ids.max()}")
+
+
 def fill_missing(batch: EmotionBatch, shapes: Mapping[str, tuple[int | None, ...]], dtype: torch.dtype) -> EmotionBatch:
     """The batch with zeros for keys left out, whose modality then counts as missing; one key at least must be there.
 

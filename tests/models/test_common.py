@@ -38,12 +38,60 @@ EXPERTS = {"children": [{**ENCODER, "num_labels": 3}, AUDIO]}
 TFN = {"modality_dims": {"text": 4, "audio": 3, "visual": 2}, "hidden_size": 8, "text_output_size": 3}
 TFN |= {"subnet_sizes": {"text": 5, "audio": 6, "visual": 6}}
 MFN = {"modality_dims": {"text": 4, "audio": 3, "mocap": 2}, "recurrent_sizes": {"text": 5, "audio": 3, "mocap": 2}}
+TEXT_TE = {"vocab_size": 20, "embedding_size": 6, "max_length": 6, "num_heads": 2, "key_size": 3, "hidden_size": 5}
+AUDIO_DENSE = {"modality_dims": {"audio": 4}, "hidden_size": 8}
+CLIP = {"frames": 5, "height": 7, "width": 6, "num_filters": 4, "kernel_size": 2, "pool_size": 2, "hidden_size": 8}
+WORDS = {"kind": "embedding", "vocab_size": 20, "size": 6}
+DENSE = {"kind": "dense", "units": 8, "activation": "tanh"}
+BOTH_WAYS = {"kind": "lstm", "units": 4, "output": "steps", "bidirectional": True}
+DECODER = {"kind": "attention_decoder", "units": 5, "output_size": 4, "bidirectional": True}
+SAME = {"kind": "conv1d", "filters": 3, "kernel_size": [2, 3], "padding": "same", "activation": "relu"}
+VALID = {"kind": "conv1d", "filters": 5, "kernel_size": 2, "stride": 2}
+MAXIMA = {"kind": "pool", "reduce": "max", "size": 2}
+MEAN = {"kind": "pool", "reduce": "mean"}
+SQUARE = {"kind": "conv2d", "filters": 3, "kernel_size": 3, "stride": 2, "padding": "same", "activation": "relu"}
+PICTURE = {"kind": "expand", "axis": "channels"}
+RECURRENT = {"model_type": "sequence_stack", "stages": [BOTH_WAYS, MEAN, DENSE], "modality_dims": {"audio": 7}}
+EARLY = {"modality_dims": {"text": 4, "visual": 3}}
 TINY = {
     "text_cnn": {
         "global": TEXT_CNN,
         "same": {**TEXT_CNN, "conv_padding": "same"},
         "after_concat": {**TEXT_CNN, "pooling": "after_concat", "max_length": 6},
         "per_branch": {**TEXT_CNN, "pooling": "per_branch", "conv_padding": "same", "max_length": 6},
+    },
+    "text_te": {
+        "masked": TEXT_TE,
+        "fixed": {**TEXT_TE, "mask_padding": False, "initialization": "keras"},
+        "mean": {**TEXT_TE, "dense_layer": False},
+    },
+    "audio_dense": {
+        "layer": AUDIO_DENSE,
+        "batch": {**AUDIO_DENSE, "norm": "batch", "norm_position": "after_activation"},
+        "none": {**AUDIO_DENSE, "norm": "none"},
+    },
+    "video_cnn3d": {"plain": CLIP, "checkpointing": {**CLIP, "gradient_checkpointing": True}},
+    "sequence_stack": {
+        "words": {"stages": [WORDS, SAME, BOTH_WAYS, {"kind": "lstm", "units": 5, "bidirectional": True}]},
+        "decoder": {"stages": [BOTH_WAYS, DECODER, MEAN, DENSE], "modality_dims": {"audio": 4}},
+        "windows": {"stages": [VALID, MAXIMA, MEAN, DENSE], "modality_dims": {"audio": 4}},
+        "fixed": {
+            "stages": [BOTH_WAYS, {"kind": "norm", "over": "layer"}, {"kind": "flatten"}, DENSE],
+            "modality_dims": {"mocap": 3},
+            "max_length": 6,
+            "mask_padding": False,
+            "initialization": "keras",
+        },
+        "picture": {
+            "stages": [PICTURE, SQUARE, SQUARE, {"kind": "flatten"}, DENSE],
+            "modality_dims": {"mocap": 5},
+            "max_length": 6,
+        },
+        "vector": {
+            "stages": [PICTURE, VALID, {"kind": "norm", "over": "batch"}, {"kind": "flatten"}, DENSE],
+            "modality_dims": {"audio": 8},
+            "input_kind": "vector",
+        },
     },
     "bc_lstm": {
         "plain": BC_LSTM,
@@ -62,6 +110,12 @@ TINY = {
         "concordance": {**DIALOGUE_RNN, **REGRESSION, "loss": "ccc", "num_labels": 2},
     },
     "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES},
+    "early_fusion": {
+        "vectors": {**EARLY, "stack": {**BC_LSTM, "model_type": "bc_lstm", "modality_dims": {"mocap": 7}}},
+        "sequences": {**EARLY, "stack": RECURRENT},
+        "projection": {**EARLY, "projection_size": 5, "stack": {**RECURRENT, "modality_dims": {"text": 5}}},
+        "bounded": {**EARLY, "stack": RECURRENT, "problem_type": "regression", "output_range": [-4.0, 4.0]},
+    },
     "joint": {"plain": JOINT, "no fusion layer": {**JOINT, "fusion_layer": False}},
     "late_fusion": {
         "average": EXPERTS,

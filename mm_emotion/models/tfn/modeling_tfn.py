@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mm_emotion.layers.fusion import outer_product
+from mm_emotion.layers.normalization import MaskedBatchNorm
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 from mm_emotion.models.tfn.configuration_tfn import TFNConfig
 from mm_emotion.ops.tensor_fusion import tensor_fusion_linear
@@ -24,30 +25,20 @@ from mm_emotion.schema import MODALITIES
 
 
 class VectorSubnet(nn.Module):
-    """Batch norm and three dense layers on the utterances that have the modality; 0 for the others."""
+    """Batch norm and three dense layers; 0 for an utterance without the modality."""
 
     def __init__(self, input_size: int, size: int, dropout: float):
         super().__init__()
-        self.norm = nn.BatchNorm1d(input_size)
+        self.norm = MaskedBatchNorm(input_size, epsilon=1e-5, momentum=0.9)
         self.layers = nn.ModuleList([nn.Linear(input_size, size), nn.Linear(size, size), nn.Linear(size, size)])
         self.dropout = dropout
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """(B, U, H) of x (B, U, D) and present (B, U)."""
-        rows = x[present]  # (N, D)
-        # One row has no variance: it is normalised by what training has seen so far.
-        use_batch = self.training and len(rows) > 1
-        if use_batch:
-            self.norm.num_batches_tracked += 1
-        norm = self.norm
-        mean, variance, momentum = norm.running_mean, norm.running_var, norm.momentum
-        rows = F.batch_norm(rows, mean, variance, norm.weight, norm.bias, use_batch, momentum, norm.eps)
-        rows = F.dropout(rows, self.dropout, self.training)
+        x = F.dropout(self.norm(x, present), self.dropout, self.training)
         for layer in self.layers:
-            rows = F.relu(layer(rows))
-        out = rows.new_zeros(*present.shape, rows.shape[-1])
-        out[present] = rows
-        return out
+            x = F.relu(layer(x))
+        return x.masked_fill(~present[..., None], 0)
 
 
 class SequenceSubnet(nn.Module):
