@@ -126,7 +126,7 @@ TINY = {
     "tfn": {
         "three": TFN,
         "vectors": {**TFN, "text_input": "vector"},
-        "two": {"modality_dims": {"audio": 4, "mocap": 3}, "hidden_size": 8},
+        "two": {**TFN, "modality_dims": {"audio": 4, "mocap": 3}, "subnet_sizes": {"audio": 6, "mocap": 5}},
         "regression": {**TFN, "problem_type": "regression", "output_range": [-3.0, 3.0]},
     },
     "mfn": {"plain": {**MFN, "memory_size": 7}, "regression": {**MFN, "problem_type": "regression", "loss": "mae"}},

@@ -5,7 +5,7 @@ from typing import Any
 from mm_emotion.errors import ConfigError
 from mm_emotion.models.configuration_emotion import EmotionConfig
 
-_PUBLISHED = {"text": 88, "audio": 48, "visual": 16, "mocap": 16}
+_PUBLISHED = {"text": 88, "audio": 48, "visual": 16}
 
 
 class MFNConfig(EmotionConfig):
@@ -40,6 +40,9 @@ class MFNConfig(EmotionConfig):
         super().check()
         if not self.modality_dims:
             raise ConfigError("modality_dims", "at least one modality", "none")
+        for name in self.modalities:
+            if name not in self.recurrent_sizes:
+                raise ConfigError(f"recurrent_sizes[{name!r}]", "a width", "nothing")
         for name, size in self.recurrent_sizes.items():
             if name not in self.modality_dims:
                 raise ConfigError("recurrent_sizes", f"some of {self.modalities}", repr(name))

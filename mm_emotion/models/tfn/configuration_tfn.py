@@ -5,14 +5,16 @@ from typing import Any, Literal
 from mm_emotion.errors import ConfigError
 from mm_emotion.models.configuration_emotion import EmotionConfig
 
+_PUBLISHED = {"text": 128, "audio": 32, "visual": 128}
+
 
 class TFNConfig(EmotionConfig):
     """A subnetwork for each of two or three modalities -> their outer product -> two dense layers of `hidden_size`.
 
-    `subnet_sizes` maps each modality to the hidden width of its subnetwork; the defaults are 128 for text, 32 for
-    others. Text comes as a `sequence` of words, read by an LSTM and brought to `text_output_size`, or as a `vector`
-    like the other modalities. `subnet_dropout` acts in each subnetwork, `dropout` on the outer product.
-    A regression may be bounded: `output_range` [low, high] ends it in a sigmoid, as published with [-3, 3].
+    `subnet_sizes` maps each modality to the hidden width of its subnetwork, by default as published. Text comes as a
+    `sequence` of words, read by an LSTM and brought to `text_output_size`, or as a `vector` like the other modalities.
+    `subnet_dropout` acts in each subnetwork, `dropout` on the outer product. A regression may be bounded:
+    `output_range` [low, high] ends it in a sigmoid, as published with [-3, 3].
     """
 
     model_type = "tfn"
@@ -26,7 +28,7 @@ class TFNConfig(EmotionConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         given = {} if self.subnet_sizes is None else self.subnet_sizes
-        defaults = {name: 128 if name == "text" else 32 for name in self.modality_dims or {}}
+        defaults = {name: _PUBLISHED[name] for name in self.modality_dims or {} if name in _PUBLISHED}
         self.subnet_sizes = defaults | given
         super().__post_init__(**kwargs)
 
@@ -34,6 +36,9 @@ class TFNConfig(EmotionConfig):
         super().check()
         if len(self.modality_dims) not in (2, 3):
             raise ConfigError("modality_dims", "two or three modalities", self.modality_dims)
+        for name in self.modalities:
+            if name not in self.subnet_sizes:
+                raise ConfigError(f"subnet_sizes[{name!r}]", "a width", "nothing")
         for name, size in self.subnet_sizes.items():
             if name not in self.modality_dims:
                 raise ConfigError("subnet_sizes", f"some of {self.modalities}", repr(name))

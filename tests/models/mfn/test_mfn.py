@@ -57,6 +57,7 @@ def test_a_modality_left_out_of_the_batch_reads_zeros():
     [
         ({"modality_dims": {}}, "modality_dims"),
         ({"recurrent_sizes": {"mocap": 3}}, "recurrent_sizes"),
+        ({"modality_dims": {"mocap": 3}}, "recurrent_sizes['mocap']"),
         ({"recurrent_sizes": {"text": 0}}, "recurrent_sizes['text']"),
         ({"memory_size": 0}, "memory_size"),
         ({"retain_size": 0}, "retain_size"),

@@ -25,17 +25,18 @@ def a_batch(count: int = 6) -> dict[str, torch.Tensor]:
 
 
 def test_published_sizes():
-    """300-d words, 74 acoustic and 35 visual values; (text, audio, visual) = (128, 32, 32), counted by hand."""
+    """300-d words, 74 acoustic and 35 visual values; widths 128, 32 and 128, counted by hand."""
     with torch.device("meta"):
         config = TFNConfig(
             modality_dims={"text": 300, "audio": 74, "visual": 35}, num_labels=1, problem_type="regression"
         )
         model = TFNForEmotionRecognition(config)
     lstm = 4 * 128 * (300 + 128) + 8 * 128
-    subnets = lstm + (128 * 32 + 32) + sum(2 * d + d * 32 + 32 + 2 * (32 * 32 + 32) for d in (74, 35))
-    fusion = 33**3 * 64 + 64 + (64 * 64 + 64) + (64 + 1)
+    dense = sum(2 * d + d * h + h + 2 * (h * h + h) for d, h in ((74, 32), (35, 128)))
+    subnets = lstm + (128 * 32 + 32) + dense
+    fusion = 33 * 33 * 129 * 64 + 64 + (64 * 64 + 64) + (64 + 1)
     assert model.num_parameters() == subnets + fusion
-    assert model.fusion.weight.shape == (33, 33, 33, 64)
+    assert model.fusion.weight.shape == (33, 33, 129, 64)
 
 
 def test_batch_statistics_are_those_of_real_and_present_utterances():
@@ -88,6 +89,7 @@ def test_a_bounded_regression_stays_in_its_range():
         ({"modality_dims": {**WIDTHS, "mocap": 2}}, "modality_dims"),
         ({"subnet_sizes": {"mocap": 3}}, "subnet_sizes"),
         ({"subnet_sizes": {"text": 0}}, "subnet_sizes['text']"),
+        ({"modality_dims": {"text": 6, "mocap": 2}, "subnet_sizes": None}, "subnet_sizes['mocap']"),
         ({"text_input": "words"}, "text_input"),
         ({"text_output_size": 0}, "text_output_size"),
         ({"output_range": [-3.0, 3.0]}, "output_range"),
