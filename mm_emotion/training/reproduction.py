@@ -18,7 +18,7 @@ from mm_emotion.atomic import replace_folder
 from mm_emotion.data.corpus import open_corpus
 from mm_emotion.data.rows import check_rows, column_values
 from mm_emotion.data.splits import Split, validate_split
-from mm_emotion.errors import RecipeError
+from mm_emotion.errors import CorpusError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.models.hierarchical.modeling_hierarchical import HierarchicalForEmotionRecognition
 from mm_emotion.schema import SPLITS
@@ -88,10 +88,15 @@ def run_seed(
 
 
 def open_corpus_of(recipe: Recipe, path: Path | None = None) -> Dataset:
-    """The corpus of a recipe, with the feature columns that the recipe neither makes nor encodes itself."""
+    """The corpus of a recipe, its scenario alone, with the feature columns it neither makes nor encodes itself."""
     made = {*recipe.features, *recipe.encoders}
     features = [name for name in recipe.model.get("modality_dims") or {} if name not in made]
-    return open_corpus(recipe.corpus.name, recipe.corpus.labels, path, features)
+    rows = open_corpus(recipe.corpus.name, recipe.corpus.labels, path, features)
+    if recipe.corpus.scenario == "all":
+        return rows
+    if "scenario" not in rows.column_names:
+        raise CorpusError("column 'scenario'", f"to be in the corpus for {recipe.corpus.scenario} dialogues", "none")
+    return rows.select(np.flatnonzero(np.array(rows["scenario"]) == recipe.corpus.scenario))
 
 
 def make_accelerator(recipe: Recipe, tracker: str | None = None, logging_folder: Path | None = None) -> Accelerator:

@@ -137,7 +137,8 @@ def stage_one_recipe(encoder: Encoder, parent: Recipe) -> Recipe:
     if recipe.model.get("num_labels", len(changed.label_names)) != len(changed.label_names):
         expected = f"{len(changed.label_names)} labels, as {parent.corpus.labels} has"
         raise RecipeError(f"encoder {recipe.name}", expected, recipe.model["num_labels"])
-    name = f"{recipe.name}+{parent.corpus.labels}-{parent.corpus.split}"
+    scenario = "" if parent.corpus.scenario == "all" else f"-{parent.corpus.scenario}"
+    name = f"{recipe.name}+{parent.corpus.labels}-{parent.corpus.split}{scenario}"
     return replace(changed, name=name)
 
 
