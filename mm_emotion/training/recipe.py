@@ -24,6 +24,7 @@ from mm_emotion.training.parsing import apply_override, build, read_yaml
 RECIPES_FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 CLASS_MONITORS = ("accuracy", "unweighted_accuracy", "weighted_f1")
 AFFECT_MONITORS = ("mean_absolute_error",)
+OPTIMIZER_OPTIONS = {"adam": ("eps",), "adamw": ("eps",), "adadelta": ("rho", "eps"), "sgd": ("momentum",)}
 FITTED = ("late_fusion", "linear")
 """Model types that are fitted in one go, without epochs."""
 
@@ -41,11 +42,12 @@ class Paper:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Which utterances: corpus, label set (or one affect dimension) and named split."""
+    """Which utterances: corpus, label set (or one affect dimension), named split, in IEMOCAP the kind of scenario."""
 
     name: str
     labels: str
     split: str
+    scenario: Literal["all", "improvised", "scripted"] = "all"
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ class Training:
 
     With `crop`, a dialogue is every other time cut to a random stretch of at least that share of it. `monitor` chooses
     epochs; `patience` is how many may pass without gain. With `average_decay` the exponential moving average of the
-    weights over the steps is what is judged and kept. A model of `FITTED` has no epochs, batches and learning rate;
-    there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
+    weights over the steps is what is judged and kept. `optimizer_options` are constants of the optimiser beside its
+    learning rate, of those in OPTIMIZER_OPTIONS; those left out are torch's. A model of `FITTED` has no epochs, batches
+    and learning rate; there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
     """
 
     epochs: int | None = None
@@ -78,6 +81,7 @@ class Training:
     learning_rate: float | None = None
     unit: Literal["dialogue", "utterance"] = "dialogue"
     optimizer: Literal["adam", "adamw", "adadelta", "sgd"] = "adam"
+    optimizer_options: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     class_weights: Literal["none", "inverse_frequency"] | list[float] = "none"
     crop: float | None = None
@@ -224,6 +228,8 @@ def _check_corpus(corpus: Corpus) -> None:
     labels = [*LABEL_SETS.get(corpus.name, ()), *AFFECT_DIMENSIONS.get(corpus.name, ())]
     if corpus.labels not in labels:
         raise RecipeError("corpus.labels", f"one of {labels}", repr(corpus.labels), nearest(corpus.labels, labels))
+    if corpus.scenario != "all" and corpus.name != "iemocap":
+        raise RecipeError("corpus.scenario", "'all', as no corpus but iemocap has scenarios", repr(corpus.scenario))
 
 
 def _check_model(recipe: Recipe) -> None:
@@ -271,6 +277,13 @@ def _check_training(recipe: Recipe) -> None:
         raise RecipeError("protocol.record_test_selection", "false: there is no epoch to choose", True)
     if not 0 <= training.weight_decay < math.inf:
         raise RecipeError("training.weight_decay", "a number of at least 0", training.weight_decay)
+    for name, value in training.optimizer_options.items():
+        known = OPTIMIZER_OPTIONS[training.optimizer]
+        where = f"training.optimizer_options.{name}"
+        if name not in known:
+            raise RecipeError(where, f"one of {list(known)} for {training.optimizer}", repr(name), nearest(name, known))
+        if not 0 <= value < 1:
+            raise RecipeError(where, "a number of at least 0 and below 1", value)
     for name in ("crop", "average_decay"):
         value = getattr(training, name)
         if value is not None and not 0 < value < 1:

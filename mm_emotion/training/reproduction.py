@@ -17,7 +17,7 @@ from mm_emotion.atomic import replace_folder
 from mm_emotion.data.corpus import open_corpus
 from mm_emotion.data.rows import check_rows, column_values
 from mm_emotion.data.splits import Split, validate_split
-from mm_emotion.errors import RecipeError
+from mm_emotion.errors import CorpusError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.schema import SPLITS
 from mm_emotion.training.encoding import add_vectors
@@ -105,12 +105,17 @@ def _train_system(recipe: Recipe, rows: Dataset, job: Job) -> tuple[torch.nn.Mod
 
 
 def open_corpus_of(recipe: Recipe, path: Path | None = None) -> Dataset:
-    """The corpus of a recipe, with the feature columns that the recipe neither makes nor encodes itself."""
+    """The corpus of a recipe, its scenario alone, with the feature columns it neither makes nor encodes itself."""
     made = {name for stage in all_stages(recipe) for name in (*stage.features, *stage.encoders)}
     with torch.device("meta"):
         read = build_model(recipe).config.modalities
     features = [name for name in read if name not in made]
-    return open_corpus(recipe.corpus.name, recipe.corpus.labels, path, features)
+    rows = open_corpus(recipe.corpus.name, recipe.corpus.labels, path, features)
+    if recipe.corpus.scenario == "all":
+        return rows
+    if "scenario" not in rows.column_names:
+        raise CorpusError("column 'scenario'", f"to be in the corpus for {recipe.corpus.scenario} dialogues", "none")
+    return rows.select(np.flatnonzero(np.array(rows["scenario"]) == recipe.corpus.scenario))
 
 
 def make_accelerator(recipe: Recipe, tracker: str | None = None, logging_folder: Path | None = None) -> Accelerator:

@@ -199,7 +199,8 @@ def _on_corpus_of(parent: Recipe, name: str) -> Recipe:
     if recipe.model.get("num_labels", len(changed.label_names)) != len(changed.label_names):
         expected = f"{len(changed.label_names)} labels, as {parent.corpus.labels} has"
         raise RecipeError(f"stage {recipe.name}", expected, recipe.model["num_labels"])
-    name = f"{recipe.name}+{parent.corpus.labels}-{parent.corpus.split}"
+    scenario = "" if parent.corpus.scenario == "all" else f"-{parent.corpus.scenario}"
+    name = f"{recipe.name}+{parent.corpus.labels}-{parent.corpus.split}{scenario}"
     return replace(changed, name=name)
 
 

@@ -62,6 +62,13 @@ def _expand(stage: table.Expand, shape: Shape, where: str) -> Shape:
     return (*shape, 1)
 
 
+def _columns(stage: table.Columns, shape: Shape, where: str) -> Shape:
+    _require(shape, (1, 2), where)
+    if stage.first + stage.count > shape[-1]:
+        raise ConfigError(f"{where}.count", f"at most {shape[-1] - stage.first} from {stage.first} on", stage.count)
+    return *shape[:-1], stage.count
+
+
 def _conv1d(stage: table.Conv1d, shape: Shape, where: str) -> Shape:
     _require(shape, (2,), where)
     sizes = kernel_sizes(stage.kernel_size)
@@ -143,6 +150,7 @@ def _norm(stage: table.Norm, shape: Shape, where: str) -> Shape:
 _AFTER: dict[type, Callable[..., Shape]] = {
     table.Embedding: _embedding,
     table.Expand: _expand,
+    table.Columns: _columns,
     table.Conv1d: _conv1d,
     table.Conv2d: _conv2d,
     table.LSTM: _lstm,

@@ -25,6 +25,14 @@ class Expand:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """`count` values of a vector or of each step, from number `first` on; the others are not read."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Conv1d:
     """Convolution of a sequence over time; of several kernel sizes the maps stand side by side."""
 
@@ -105,6 +113,7 @@ class Norm:
 STAGES: dict[str, type] = {
     "embedding": Embedding,
     "expand": Expand,
+    "columns": Columns,
     "conv1d": Conv1d,
     "conv2d": Conv2d,
     "lstm": LSTM,
@@ -117,10 +126,12 @@ STAGES: dict[str, type] = {
 }
 """`kind` of a stage -> what else it says."""
 
-Stage = Embedding | Expand | Conv1d | Conv2d | LSTM | AttentionDecoder | Pool | Flatten | Dense | Dropout | Norm
+Stage = (
+    Embedding | Expand | Columns | Conv1d | Conv2d | LSTM | AttentionDecoder | Pool | Flatten | Dense | Dropout | Norm
+)
 
 _SHARES = ("dropout", "recurrent_dropout", "rate")
-_SIZES = ("vocab_size", "size", "filters", "kernel_size", "stride", "units", "output_size")
+_SIZES = ("vocab_size", "size", "filters", "kernel_size", "stride", "units", "output_size", "count")
 
 
 def read_stages(stages: list[dict[str, Any]]) -> list[Stage]:
@@ -131,8 +142,8 @@ def read_stages(stages: list[dict[str, Any]]) -> list[Stage]:
 def _read_stage(where: str, stage: dict[str, Any]) -> Stage:
     kind = stage.get("kind")
     if not isinstance(kind, str) or kind not in STAGES:
-        given = "nothing" if kind is None else repr(kind)
-        raise ConfigError(f"{where}.kind", f"one of {', '.join(STAGES)}", given, nearest(kind, STAGES))
+        given, hint = ("nothing", "") if kind is None else (repr(kind), nearest(kind, STAGES))
+        raise ConfigError(f"{where}.kind", f"one of {', '.join(STAGES)}", given, hint)
     known = {field.name: field for field in fields(STAGES[kind])}
     hints = get_type_hints(STAGES[kind])
     given = {name: value for name, value in stage.items() if name != "kind"}
@@ -155,7 +166,10 @@ def _check_range(where: str, name: str, value: Any) -> None:
     elif name == "epsilon":
         if not 0 < value < 1:
             raise ConfigError(where, "a number between 0 and 1", repr(value))
-    elif name in _SIZES:
+    elif name == "first":
+        if value < 0:
+            raise ConfigError(where, "at least 0", repr(value))
+    elif name in _SIZES and value is not None:
         sizes = value if isinstance(value, list) else [value]
         if not sizes or min(sizes) < 1:
             raise ConfigError(where, "at least 1", repr(value))

@@ -22,6 +22,8 @@ def build_stage(stage: table.Stage, shape: Shape) -> nn.Module:
             return EmbeddingStage(stage.vocab_size, stage.size)
         case table.Expand():
             return ExpandStage(stage.axis, shape)
+        case table.Columns():
+            return ColumnsStage(stage.first, stage.count)
         case table.Conv1d():
             sizes = kernel_sizes(stage.kernel_size)
             return Conv1dStage(width, stage.filters, sizes, stage.stride, stage.padding, stage.activation)
@@ -59,13 +61,20 @@ class EmbeddingStage(nn.Embedding):
 class ExpandStage(nn.Module):
     def __init__(self, axis: str, shape: Shape):
         super().__init__()
-        self.before = axis == "steps"
-        self.to_picture = len(shape) == 2
+        # Channels come first in the pictures of torch, as the new steps of a vector do.
+        self.axis = 1 if axis == "steps" or len(shape) == 2 else 2
 
     def forward(self, x: Tensor, mask: Tensor | None, real: Tensor) -> Masked:
-        if self.to_picture:
-            return x[:, None], None  # (N, 1, T, D)
-        return (x[:, None] if self.before else x[..., None]), None
+        return x.unsqueeze(self.axis), None
+
+
+class ColumnsStage(nn.Module):
+    def __init__(self, first: int, count: int):
+        super().__init__()
+        self.first, self.count = first, count
+
+    def forward(self, x: Tensor, mask: Tensor | None, real: Tensor) -> Masked:
+        return x[..., self.first : self.first + self.count], mask
 
 
 class Conv1dStage(StepConvolution):
