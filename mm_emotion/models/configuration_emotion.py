@@ -1,5 +1,6 @@
 """The one base configuration: strict data that every family extends with its own fields."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -140,6 +141,12 @@ class EmotionConfig(PreTrainedConfig):
     def is_causal(self) -> bool:
         """Whether the output of an utterance never depends on a later one; an utterance model sees only its own."""
         return True
+
+    def refuse(self, fields: Iterable[str], because: str) -> None:
+        """Refuse base fields that this family has no use for."""
+        for field in fields:
+            if getattr(self, field):
+                raise ConfigError(field, f"0: {because}", getattr(self, field))
 
     @classmethod
     def require_at_least(cls, field: str, value: float, least: float) -> None:

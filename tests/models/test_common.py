@@ -116,7 +116,7 @@ TINY = {
         "projection": {**EARLY, "projection_size": 5, "stack": {**RECURRENT, "modality_dims": {"text": 5}}},
         "bounded": {**EARLY, "stack": RECURRENT, "problem_type": "regression", "output_range": [-4.0, 4.0]},
     },
-    "joint": {"plain": JOINT, "no fusion layer": {**JOINT, "fusion_layer": False}},
+    "joint": {"plain": JOINT, "no layer": {**JOINT, "fusion_layer": False}, "norm": {**JOINT, "joint_norm": True}},
     "late_fusion": {
         "average": EXPERTS,
         "weighted": {**EXPERTS, "rule": "weighted", "weights": [0.3, 0.7]},

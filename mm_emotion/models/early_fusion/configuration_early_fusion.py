@@ -39,6 +39,7 @@ class EarlyFusionConfig(EmotionConfig):
 
     def check(self) -> None:
         super().check()
+        self.refuse(["dropout", "input_dropout"], "dropout is the matter of the stack")
         if not self.modality_dims:
             raise ConfigError("modality_dims", "at least one modality", "none")
         if self.projection_size is not None:

@@ -11,14 +11,16 @@ class JointConfig(EmotionConfig):
     """Utterance models side by side -> a dense layer of `hidden_size` -> labels, trained with one loss.
 
     `children` holds the configuration of each; what a child ends in, before or after a dense layer of its own, is the
-    child's matter. Without `fusion_layer` the classifier reads the children directly, and `hidden_size` is their sum.
-    `dropout` acts in front of the classifier. `modality_dims` of the whole follows from the children.
+    child's matter. `joint_norm` normalises the dense layer in front of its ReLU. Without `fusion_layer` the classifier
+    reads the children directly, and `hidden_size` is their sum. `dropout` acts in front of the classifier.
+    `modality_dims` of the whole follows from the children.
     """
 
     model_type = "joint"
 
     children: list[dict[str, Any]] | None = None
     fusion_layer: bool = True
+    joint_norm: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         if not self.children:
@@ -32,6 +34,12 @@ class JointConfig(EmotionConfig):
         if not self.fusion_layer:
             self.hidden_size = sum(child.representation_size for child in children)
         super().__post_init__(**kwargs)
+
+    def check(self) -> None:
+        super().check()
+        self.refuse(["input_dropout"], "the inputs are the children's matter")
+        if self.joint_norm and not self.fusion_layer:
+            raise ConfigError("joint_norm", "False without a fusion_layer", True)
 
     @property
     def is_causal(self) -> bool:

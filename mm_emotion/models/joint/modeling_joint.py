@@ -30,6 +30,7 @@ class JointForEmotionRecognition(EmotionPreTrainedModel):
         self.needs_speakers = any(branch.needs_speakers for branch in self.branches)
         width = sum(branch.config.representation_size for branch in self.branches)
         self.dense = nn.Linear(width, config.hidden_size) if config.fusion_layer else None
+        self.norm = nn.LayerNorm(config.hidden_size, eps=1e-3) if config.joint_norm else None
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
@@ -43,7 +44,10 @@ class JointForEmotionRecognition(EmotionPreTrainedModel):
             states.append(state.masked_fill(~has_input(branch, batch)[..., None], 0))
             attentions += weights
         scores = torch.cat(states, -1)  # (B, U, sum of H_m)
-        return scores if self.dense is None else F.relu(self.dense(scores)), attentions
+        if self.dense is not None:
+            scores = self.dense(scores)  # (B, U, H)
+            scores = F.relu(scores if self.norm is None else self.norm(scores))
+        return scores, attentions
 
     def classify(self, hidden_states: Tensor) -> Tensor:
         return self.classifier(F.dropout(hidden_states, self.config.dropout, self.training))

@@ -50,6 +50,7 @@ class LateFusionConfig(EmotionConfig):
 
     def check(self) -> None:
         super().check()
+        self.refuse(["dropout", "input_dropout"], "dropout is the children's matter")
         if self.problem_type == "regression" and self.rule == "product":
             raise ConfigError("rule", "'average' or 'weighted' for a regression", repr(self.rule))
         if self.rule == "weighted" and self.weights is None:

@@ -29,6 +29,7 @@ class LinearConfig(EmotionConfig):
 
     def check(self) -> None:
         super().check()
+        self.refuse(["dropout", "input_dropout", "modality_dropout"], "this model is fitted in one go")
         if not self.modality_dims:
             raise ConfigError("modality_dims", "at least one modality", "none")
         self.hidden_size = self.input_size

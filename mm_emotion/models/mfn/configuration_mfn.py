@@ -38,6 +38,7 @@ class MFNConfig(EmotionConfig):
 
     def check(self) -> None:
         super().check()
+        self.refuse(["input_dropout"], "no dropout acts on the steps")
         if not self.modality_dims:
             raise ConfigError("modality_dims", "at least one modality", "none")
         for name in self.modalities:

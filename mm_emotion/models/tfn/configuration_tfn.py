@@ -34,6 +34,7 @@ class TFNConfig(EmotionConfig):
 
     def check(self) -> None:
         super().check()
+        self.refuse(["input_dropout"], "subnet_dropout acts on the inputs")
         if len(self.modality_dims) not in (2, 3):
             raise ConfigError("modality_dims", "two or three modalities", self.modality_dims)
         for name in self.modalities:

@@ -138,6 +138,7 @@ def test_joint_cnn_has_its_published_size():
         ({"stack": {**GOOD["stack"], "num_labels": 4}}, "stack.num_labels"),
         ({"stack": {**GOOD["stack"], "problem_type": "regression"}}, "stack.problem_type"),
         ({"projection_size": 6}, "stack.modality_dims"),
+        ({"dropout": 0.1}, "dropout"),
         ({"modality_dims": {}}, "modality_dims"),
         ({"output_range": [0.0, 3.0]}, "output_range"),
         ({"clamp_in_loss": True}, "clamp_in_loss"),

@@ -46,11 +46,30 @@ def test_the_head_reads_the_hidden_states_of_the_children():
     torch.testing.assert_close(output.logits[0], model.classifier(expected[0]))
 
 
+def test_a_norm_stands_in_front_of_the_relu():
+    model, batch = build(joint_norm=True), a_batch()
+    plain = build()
+    plain.load_state_dict(model.state_dict(), strict=False)
+    states = []
+    plain.dense.register_forward_hook(lambda *call: states.append(call[2]))
+    plain(**batch)
+    expected = F.relu(F.layer_norm(states[0], (7,), eps=1e-3))
+    torch.testing.assert_close(model(**batch).hidden_states[0], expected[0])
+
+
 def test_without_a_fusion_layer_the_classifier_reads_the_children():
     model = build(fusion_layer=False)
     assert model.dense is None
     assert model.config.hidden_size == model.classifier.in_features == 5 + 6
     assert model(**a_batch()).hidden_states.shape == (2, 2, 11)
+
+
+def test_a_frozen_embedding_of_a_child_stays_frozen(tmp_path):
+    model = build(children=[{**WORDS, "freeze_embedding": True}, SOUND])
+    model.save_pretrained(tmp_path)
+    for joint in (model, AutoModel.from_pretrained(tmp_path)):
+        frozen = [name for name, parameter in joint.named_parameters() if not parameter.requires_grad]
+        assert frozen == ["branches.0.embedding.weight"]
 
 
 def test_one_loss_trains_every_branch_and_no_head_of_a_child_remains():
@@ -76,6 +95,8 @@ def test_what_the_children_read_is_what_the_whole_reads():
         ({"children": [WORDS, {**WORDS, "num_filter": 3}]}, "num_filter"),
         ({"children": [SOUND, {**SOUND, "modality_dims": {"audio": 3}}]}, "modality_dims['audio']"),
         ({"modality_dims": {"audio": 3}}, "modality_dims"),
+        ({"fusion_layer": False, "joint_norm": True}, "joint_norm"),
+        ({"input_dropout": 0.1}, "input_dropout"),
     ],
 )
 def test_children_that_do_not_fit_are_refused(change, field):

@@ -119,6 +119,7 @@ def test_parts_are_copies_and_keep_their_labels():
         ({"rule": "product", "weights": [-1.0, 1.0]}, "weights"),
         ({"rule": "product", "weights": [0.0, 0.0]}, "weights"),
         ({"rule": "mean"}, "rule"),
+        ({"dropout": 0.1}, "dropout"),
         ({"exclude_self": True}, "exclude_self"),
         ({"class_prior": [0.5, 0.3, 0.2]}, "class_prior"),
         ({"rule": "product", "class_prior": [0.5, 0.5]}, "class_prior"),

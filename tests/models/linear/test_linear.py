@@ -136,6 +136,7 @@ def test_the_extra_is_named_where_scikit_learn_is_missing(monkeypatch):
     [
         ({"modality_dims": {}}, "modality_dims"),
         ({"estimator": "lasso"}, "estimator"),
+        ({"modality_dropout": 0.1}, "modality_dropout"),
         ({"estimator": "logistic", "problem_type": "regression"}, "estimator"),
         ({"complexities": []}, "complexities"),
         ({"complexities": [0.0]}, "complexities"),
