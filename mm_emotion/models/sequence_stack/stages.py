@@ -115,17 +115,17 @@ class PoolStage(nn.Module):
         self.reduce, self.size = reduce, size
 
     def forward(self, x: Tensor, mask: Tensor | None, real: Tensor) -> Masked:
+        steps = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
         if self.size is None:
-            mask = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
-            return self._reduced(x[:, None], mask[:, None])[:, 0], None
-        x, mask = with_steps(x, mask, self.size)
+            return self._reduced(x[:, None], steps[:, None])[:, 0], None
+        x, steps = with_steps(x, steps, self.size)
         windows = x.shape[1] // self.size
-        x = x[:, : windows * self.size].unflatten(1, (windows, self.size))  # (N, W, S, D)
+        x, inside = (part[:, : windows * self.size].unflatten(1, (windows, self.size)) for part in (x, steps))
+        pooled = self._reduced(x, inside)  # (N, W, D) of (N, W, S, D)
         if mask is None:
-            return self._reduced(x, x.new_ones(x.shape[:3], dtype=torch.bool)), None
-        inside = mask[:, : windows * self.size].unflatten(1, (windows, self.size))  # (N, W, S)
+            return pooled, None
         whole = (mask.sum(1, keepdim=True) // self.size).clamp(min=1)  # (N, 1): a short utterance fills one window
-        return self._reduced(x, inside), torch.arange(windows, device=x.device) < whole
+        return pooled, torch.arange(windows, device=x.device) < whole
 
     def _reduced(self, x: Tensor, mask: Tensor) -> Tensor:
         """Maximum or mean (N, W, D) of windows x (N, W, S, D) over the steps that count, 0 where none does."""

@@ -23,8 +23,10 @@ class ConvolutionBlock(GradientCheckpointingLayer):
         self.convolution = nn.Conv3d(config.channels, config.num_filters, config.kernel_size)
 
     def forward(self, clips: Tensor) -> Tensor:
-        maps = F.max_pool3d(F.relu(self.convolution(clips), inplace=True), self.pool_size)  # (N, M, F', Y', X')
-        return maps.permute(0, 2, 3, 4, 1).flatten(1)
+        maps = F.relu(self.convolution(clips), inplace=True)  # (N, M, F, Y, X)
+        # A maximum is exact in any precision; autocast on a CPU would widen the maps for it.
+        with torch.autocast(maps.device.type, enabled=False):
+            return F.max_pool3d(maps, self.pool_size).permute(0, 2, 3, 4, 1).flatten(1)
 
 
 class VideoCNN3DForEmotionRecognition(EmotionPreTrainedModel):
