@@ -12,7 +12,7 @@ from mm_emotion.errors import SplitError
 from mm_emotion.schema import SPLITS
 
 _FOLD = "session_fold_"
-SPLIT_NAMES = ("session5_test", "published", f"{_FOLD}<k>", "validation_utterances_20")
+SPLIT_NAMES = ("session5_test", "published", f"{_FOLD}<k>", "validation_utterances_20", "last_20_percent")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
     - `session_fold_<k>`: test is session k, validation the next one (after the last comes the first), train the rest.
     - `validation_utterances_20`: test is session 5; validation is a fifth of the other utterances drawn with `seed`, so
       it shares dialogues with train (legacy).
+    - `last_20_percent`: test is the last fifth of the utterances in the order of their ids, as Keras cuts a validation
+      part off; it shares a dialogue and speakers with the others (legacy). Validation as in `session5_test`, of the
+      dialogues that have no utterance in test.
 
     Raises SplitError for an unknown name or rows that do not have what the split needs.
     """
@@ -53,6 +56,8 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
         return _published(rows, validation_dialogues)
     if name == "validation_utterances_20":
         return _validation_utterances(rows, seed)
+    if name == "last_20_percent":
+        return _last_fifth(rows, validation_dialogues)
     if name.startswith(_FOLD) and name.removeprefix(_FOLD).isdecimal():
         return _session_fold(rows, int(name.removeprefix(_FOLD)))
     raise SplitError("split", f"one of {', '.join(SPLIT_NAMES)}", repr(name))
@@ -184,6 +189,25 @@ def _validation_utterances(rows: Dataset, seed: int) -> Split:
         unit="utterance",
         legacy=True,
         note=f"validation: a fifth of the training utterances drawn with seed {seed}",
+    )
+
+
+def _last_fifth(rows: Dataset, validation_dialogues: int) -> Split:
+    dialogue_of = dict(zip(column_values(rows, "utterance_id"), column_values(rows, "dialogue_id"), strict=True))
+    order = sorted(dialogue_of)
+    first, test = order[: int(len(order) * 0.8)], order[int(len(order) * 0.8) :]
+    cut = {dialogue_of[utterance] for utterance in test}
+    whole = list(dict.fromkeys(dialogue for dialogue in dialogue_of.values() if dialogue not in cut))
+    chosen, note = _smallest_hashes(whole, validation_dialogues)
+    return Split(
+        "last_20_percent",
+        False,
+        tuple(utterance for utterance in first if dialogue_of[utterance] not in chosen),
+        tuple(utterance for utterance in first if dialogue_of[utterance] in chosen),
+        tuple(test),
+        unit="utterance",
+        legacy=True,
+        note=f"test: the last fifth of the utterances by id; {note}",
     )
 
 

@@ -56,6 +56,12 @@ def drop_modalities(present: Tensor, used: list[int], probability: float) -> Ten
     return kept
 
 
+def check_words(ids: Tensor, vocab_size: int) -> None:
+    """Refuse word indices beyond the vocabulary, on the CPU alone; raises BatchError."""
+    if ids.device.type == "cpu" and ((ids < 0) | (ids >= vocab_size)).any():
+        raise BatchError("input_ids", f"word indices below {vocab_size}", f"{ids.min()} .. {ids.max()}")
+
+
 def fill_missing(batch: EmotionBatch, shapes: Mapping[str, tuple[int | None, ...]], dtype: torch.dtype) -> EmotionBatch:
     """The batch with zeros for keys left out, whose modality then counts as missing; one key at least must be there.
 
@@ -155,3 +161,21 @@ def _check_order(batch: EmotionBatch, needs_speakers: bool) -> None:
         raise BatchError("utterance_mask", "padding on the right", "a real utterance after padding")
     if needs_speakers and (batch.speaker_mask.sum(-1) != mask).any():
         raise BatchError("speaker_mask", "one party on each real utterance, none on padding", "another count")
+
+
+def aligned(batch: EmotionBatch, modalities: list[str]) -> tuple[list[Tensor], Tensor]:
+    """Sequences (B, U, T, D) of aligned modalities at one length T, and which steps any of them has (B, U, T).
+
+    Steps that a modality lacks, at the end or by its mask, are 0 in it.
+    """
+    sequences = [getattr(batch, name) for name in modalities]
+    masks = [getattr(batch, f"{name}_mask") for name in modalities]
+    longest = max(sequence.shape[2] for sequence in sequences)
+    filled, steps = [], []
+    for name, sequence, mask in zip(modalities, sequences, masks, strict=True):
+        here = batch.modality_mask[..., MODALITIES.index(name), None]  # (B, U, 1)
+        mask = here.expand(sequence.shape[:3]) if mask is None else mask
+        missing = longest - sequence.shape[2]
+        filled.append(F.pad(sequence.masked_fill(~mask[..., None], 0), (0, 0, 0, missing)))
+        steps.append(F.pad(mask, (0, missing)))
+    return filled, torch.stack(steps).any(0)

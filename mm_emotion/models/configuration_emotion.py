@@ -1,5 +1,6 @@
 """The one base configuration: strict data that every family extends with its own fields."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -47,12 +48,21 @@ def _describe(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint).replace("typing.", "")
 
 
+def check_type(field: str, value: object, hint: Any) -> None:
+    """Refuse a value that is not of the annotated type; raises ConfigError naming the field."""
+    if not _fits(value, hint):
+        known = [option for option in get_args(hint) if isinstance(option, str)]
+        known += [name for option in get_args(hint) if get_origin(option) is Literal for name in get_args(option)]
+        raise ConfigError(field, _describe(hint), repr(value), nearest(str(value), known))
+
+
 class EmotionConfig(PreTrainedConfig):
     """What all families share: input widths, sizes, dropout and the task; unknown keys and wrong types are refused.
 
     `modality_dims` maps a modality to its feature width and is always read in `schema.MODALITIES` order. `loss` left
     empty follows `problem_type` (`cross_entropy` or `mse`). `class_weights` holds one weight per label. `input_dropout`
-    acts on the values of utterance vectors, `modality_dropout` on whole modalities.
+    acts on the values of utterance vectors, `modality_dropout` on whole modalities. Weights start as in torch, or with
+    `initialization: keras` as the papers that used Keras had them.
 
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; it names the field.
@@ -64,16 +74,15 @@ class EmotionConfig(PreTrainedConfig):
     dropout: float = 0.0
     input_dropout: float = 0.0
     modality_dropout: float = 0.0
+    initialization: Literal["torch", "keras"] = "torch"
     loss: Literal["cross_entropy", "mse", "mae", "ccc"] | None = None
     class_weights: list[float] | None = None
     problem_type: Literal["single_label_classification", "regression"] | None = None
 
     def __setattr__(self, key: str, value: object) -> None:
         hint = self._own_hints().get(key)
-        if hint is not None and not _fits(value, hint):
-            known = [option for option in get_args(hint) if isinstance(option, str)]
-            known += [name for option in get_args(hint) if get_origin(option) is Literal for name in get_args(option)]
-            raise ConfigError(key, _describe(hint), repr(value), nearest(str(value), known))
+        if hint is not None:
+            check_type(key, value, hint)
         super().__setattr__(key, value)
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -132,6 +141,12 @@ class EmotionConfig(PreTrainedConfig):
     def is_causal(self) -> bool:
         """Whether the output of an utterance never depends on a later one; an utterance model sees only its own."""
         return True
+
+    def refuse(self, fields: Iterable[str], because: str) -> None:
+        """Refuse base fields that this family has no use for."""
+        for field in fields:
+            if getattr(self, field):
+                raise ConfigError(field, f"0: {because}", getattr(self, field))
 
     @classmethod
     def require_at_least(cls, field: str, value: float, least: float) -> None:

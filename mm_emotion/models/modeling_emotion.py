@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from mm_emotion.errors import BatchError, CheckpointError, ConfigError
+from mm_emotion.layers.initialization import keras_initialization
 from mm_emotion.models.batch import EmotionBatch, check_batch, drop_modalities, fill_missing, modality_of
 from mm_emotion.models.configuration_emotion import EmotionConfig
 from mm_emotion.models.live import DialogueState
@@ -178,6 +179,8 @@ class EmotionPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         # The published systems assume torch's own initialisation, not the N(0, 0.02) of transformers. A family with a
         # bare nn.Parameter extends this through transformers.initialization, which spares loaded weights.
+        if self.config.initialization == "keras" and keras_initialization(module):
+            return
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
 

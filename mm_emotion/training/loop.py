@@ -139,7 +139,10 @@ class _Run:
         self.folder, self.accelerator = Path(folder), accelerator
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = OPTIMIZERS[training.optimizer](
-            parameters, lr=training.learning_rate, weight_decay=training.weight_decay
+            parameters,
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            **training.optimizer_options,
         )
         self.prepared, self.optimizer = accelerator.prepare(model, optimizer)
         self.average = None

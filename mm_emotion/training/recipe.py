@@ -24,6 +24,9 @@ from mm_emotion.training.parsing import apply_override, build, read_yaml
 RECIPES_FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 CLASS_MONITORS = ("accuracy", "unweighted_accuracy", "weighted_f1")
 AFFECT_MONITORS = ("mean_absolute_error",)
+OPTIMIZER_OPTIONS = {"adam": ("eps",), "adamw": ("eps",), "adadelta": ("rho", "eps"), "sgd": ("momentum",)}
+FITTED = ("late_fusion", "linear")
+"""Model types that are fitted in one go, without epochs."""
 
 _SAFE_PART = re.compile(r"\w[\w .+=,@()-]*")
 
@@ -39,11 +42,12 @@ class Paper:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Which utterances: corpus, label set (or one affect dimension) and named split."""
+    """Which utterances: corpus, label set (or one affect dimension), named split, in IEMOCAP the kind of scenario."""
 
     name: str
     labels: str
     split: str
+    scenario: Literal["all", "improvised", "scripted"] = "all"
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,17 @@ class Training:
 
     With `crop`, a dialogue is every other time cut to a random stretch of at least that share of it. `monitor` chooses
     epochs; `patience` is how many may pass without gain. With `average_decay` the exponential moving average of the
-    weights over the steps is what is judged and kept.
+    weights over the steps is what is judged and kept. `optimizer_options` are constants of the optimiser beside its
+    learning rate, of those in OPTIMIZER_OPTIONS; those left out are torch's. A model of `FITTED` has no epochs, batches
+    and learning rate; there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
     """
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
     unit: Literal["dialogue", "utterance"] = "dialogue"
     optimizer: Literal["adam", "adamw", "adadelta", "sgd"] = "adam"
+    optimizer_options: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     class_weights: Literal["none", "inverse_frequency"] | list[float] = "none"
     crop: float | None = None
@@ -100,7 +107,10 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A complete experiment; `name` is the path below the recipe folder without its suffix."""
+    """A complete experiment; `name` is the path below the recipe folder without its suffix.
+
+    `children` names the recipes whose systems a late fusion combines, in the order of its weights.
+    """
 
     name: str
     corpus: Corpus
@@ -108,6 +118,7 @@ class Recipe:
     training: Training
     features: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoders: dict[str, Encoder] = field(default_factory=dict)
+    children: list[str] = field(default_factory=list)
     protocol: Protocol = field(default_factory=Protocol)
     paper: Paper | None = None
     published: dict[str, float] = field(default_factory=dict)
@@ -195,6 +206,7 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError("name", "words with '/' between them, which make the folder of the runs", repr(recipe.name))
     _check_corpus(recipe.corpus)
     _check_model(recipe)
+    _check_children(recipe)
     _check_training(recipe)
     for modality, encoder in recipe.encoders.items():
         if modality not in MODALITIES:
@@ -221,6 +233,8 @@ def _check_corpus(corpus: Corpus) -> None:
     labels = [*LABEL_SETS.get(corpus.name, ()), *AFFECT_DIMENSIONS.get(corpus.name, ())]
     if corpus.labels not in labels:
         raise RecipeError("corpus.labels", f"one of {labels}", repr(corpus.labels), nearest(corpus.labels, labels))
+    if corpus.scenario != "all" and corpus.name != "iemocap":
+        raise RecipeError("corpus.scenario", "'all', as no corpus but iemocap has scenarios", repr(corpus.scenario))
 
 
 def _check_model(recipe: Recipe) -> None:
@@ -241,14 +255,40 @@ def _check_model(recipe: Recipe) -> None:
         raise RecipeError("model.num_labels", expected, recipe.model["num_labels"])
 
 
+def _check_children(recipe: Recipe) -> None:
+    fuses = recipe.model["model_type"] == "late_fusion"
+    if fuses != bool(recipe.children):
+        expected = "recipes to fuse" if fuses else "none: only a late_fusion has children"
+        raise RecipeError("children", expected, recipe.children or "none")
+    if fuses and recipe.encoders:
+        raise RecipeError("encoders", "none: the children of a late_fusion have their own", list(recipe.encoders))
+    if fuses and "children" in recipe.model:
+        raise RecipeError("model.children", "nothing: they follow from the children's recipes", "a value")
+
+
 def _check_training(recipe: Recipe) -> None:
     training = recipe.training
-    for name in ("epochs", "batch_size", "learning_rate", "gradient_clip", "patience"):
+    fitted = recipe.model["model_type"] in FITTED
+    steps = ("epochs", "batch_size", "learning_rate")
+    for name in (*steps, "gradient_clip", "patience"):
         value = getattr(training, name)
+        if fitted and value is not None:
+            raise RecipeError(f"training.{name}", f"nothing: a {recipe.model['model_type']} has no epochs", value)
+        if not fitted and value is None and name in steps:
+            raise RecipeError(f"training.{name}", "a value", "nothing")
         if value is not None and not 0 < value < math.inf:
             raise RecipeError(f"training.{name}", "a positive number", value)
+    if fitted and recipe.protocol.record_test_selection:
+        raise RecipeError("protocol.record_test_selection", "false: there is no epoch to choose", True)
     if not 0 <= training.weight_decay < math.inf:
         raise RecipeError("training.weight_decay", "a number of at least 0", training.weight_decay)
+    for name, value in training.optimizer_options.items():
+        known = OPTIMIZER_OPTIONS[training.optimizer]
+        where = f"training.optimizer_options.{name}"
+        if name not in known:
+            raise RecipeError(where, f"one of {list(known)} for {training.optimizer}", repr(name), nearest(name, known))
+        if not 0 <= value < 1:
+            raise RecipeError(where, "a number of at least 0 and below 1", value)
     for name in ("crop", "average_decay"):
         value = getattr(training, name)
         if value is not None and not 0 < value < 1:

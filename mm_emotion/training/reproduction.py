@@ -5,7 +5,6 @@ chosen. A recipe that selects on test, or records that choice too, hands it over
 says so in `selected_on`.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,9 +17,8 @@ from mm_emotion.atomic import replace_folder
 from mm_emotion.data.corpus import open_corpus
 from mm_emotion.data.rows import check_rows, column_values
 from mm_emotion.data.splits import Split, validate_split
-from mm_emotion.errors import RecipeError
+from mm_emotion.errors import CorpusError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
-from mm_emotion.models.hierarchical.modeling_hierarchical import HierarchicalForEmotionRecognition
 from mm_emotion.schema import SPLITS
 from mm_emotion.training.encoding import add_vectors
 from mm_emotion.training.evaluation import (
@@ -32,8 +30,19 @@ from mm_emotion.training.evaluation import (
     write_results,
 )
 from mm_emotion.training.features import add_features
-from mm_emotion.training.recipe import Recipe, load_recipe, save_recipe
-from mm_emotion.training.stages import Job, collator_of, dataset_of, fit, fit_stage_one, stage_one_recipe
+from mm_emotion.training.recipe import Recipe, save_recipe
+from mm_emotion.training.stages import (
+    Job,
+    all_stages,
+    build_model,
+    children_of,
+    collator_of,
+    compose,
+    dataset_of,
+    fit,
+    fit_stage_one,
+    fuse,
+)
 from mm_emotion.training.weights import load_best
 
 
@@ -66,6 +75,22 @@ def run_seed(
     notes = validate_split(corpus, split)
     job = Job(split, seed, Path(out), accelerator or make_accelerator(recipe), progress_bar, state_seconds)
     processor, rows = _featurize(recipe, corpus, job)
+    model, system, rows = _train_system(recipe, rows, job)
+    results, predictions = _evaluate(recipe, model, rows, job)
+    folder = job.folder(recipe)
+    if job.accelerator.is_main_process:
+        resolved = {"seed": seed, "split": _describe(split), "notes": notes, "versions": versions()}
+        _save(system, processor, recipe, resolved, results, folder / "model")
+        write_results(folder / "results.csv", results)
+    job.accelerator.wait_for_everyone()
+    return Outcome(results, predictions, folder / "model", notes)
+
+
+def _train_system(recipe: Recipe, rows: Dataset, job: Job) -> tuple[torch.nn.Module, torch.nn.Module, Dataset]:
+    """Train every stage; the recipe's own model, the whole system that is saved, and the rows that the model reads."""
+    if recipe.children:
+        model = fuse(recipe, [_train_system(child, rows, job)[1] for child in children_of(recipe)], rows, job)
+        return model, model, rows
     encoders: dict[str, torch.nn.Module] = {}
     own_widths: dict[str, int] = {}
     for modality, encoder in recipe.encoders.items():
@@ -75,23 +100,22 @@ def run_seed(
             own_widths[modality] = own.shape[1]
             vectors = np.concatenate([own, vectors], axis=1)
         rows = add_vectors(rows, modality, vectors, present)
-    folder = job.folder(recipe)
-    model = fit(recipe, rows, job, folder, recipe.name)
-    results, predictions = _evaluate(recipe, model, rows, job)
-    system = _compose(recipe, model, encoders, own_widths)
-    if job.accelerator.is_main_process:
-        resolved = {"seed": seed, "split": _describe(split), "notes": notes, "versions": versions()}
-        _save(system, processor, recipe, resolved, results, folder / "model")
-        write_results(folder / "results.csv", results)
-    job.accelerator.wait_for_everyone()
-    return Outcome(results, predictions, folder / "model", notes)
+    model = fit(recipe, rows, job, job.folder(recipe), recipe.name)
+    return model, compose(recipe, model, encoders, own_widths), rows
 
 
 def open_corpus_of(recipe: Recipe, path: Path | None = None) -> Dataset:
-    """The corpus of a recipe, with the feature columns that the recipe neither makes nor encodes itself."""
-    made = {*recipe.features, *recipe.encoders}
-    features = [name for name in recipe.model.get("modality_dims") or {} if name not in made]
-    return open_corpus(recipe.corpus.name, recipe.corpus.labels, path, features)
+    """The corpus of a recipe, its scenario alone, with the feature columns it neither makes nor encodes itself."""
+    made = {name for stage in all_stages(recipe) for name in (*stage.features, *stage.encoders)}
+    with torch.device("meta"):
+        read = build_model(recipe).config.modalities
+    features = [name for name in read if name not in made]
+    rows = open_corpus(recipe.corpus.name, recipe.corpus.labels, path, features)
+    if recipe.corpus.scenario == "all":
+        return rows
+    if "scenario" not in rows.column_names:
+        raise CorpusError("column 'scenario'", f"to be in the corpus for {recipe.corpus.scenario} dialogues", "none")
+    return rows.select(np.flatnonzero(np.array(rows["scenario"]) == recipe.corpus.scenario))
 
 
 def make_accelerator(recipe: Recipe, tracker: str | None = None, logging_folder: Path | None = None) -> Accelerator:
@@ -110,8 +134,7 @@ def make_accelerator(recipe: Recipe, tracker: str | None = None, logging_folder:
 def _featurize(recipe: Recipe, corpus: Dataset, job: Job) -> tuple[EmotionProcessor, Dataset]:
     """Fit the features of all stages on the train part and add their columns to the corpus."""
     wanted: dict[str, dict] = {}
-    stages = [stage_one_recipe(encoder, recipe) for encoder in recipe.encoders.values()]
-    for name, options in [pair for stage in (*stages, recipe) for pair in stage.features.items()]:
+    for name, options in [pair for stage in all_stages(recipe) for pair in stage.features.items()]:
         if wanted.setdefault(name, options) != options:
             raise RecipeError(f"features.{name}", f"the options of its stage-one recipe, {wanted[name]}", options)
     processor = EmotionProcessor.fit(job.part(corpus, "train"), features=wanted)
@@ -129,7 +152,7 @@ def _evaluate(
     recipe: Recipe, model: torch.nn.Module, rows: Dataset, job: Job
 ) -> tuple[list[dict[str, object]], dict[str, Prediction]]:
     chosen = recipe.protocol.select_on
-    leaks = any(load_recipe(encoder.recipe).protocol.select_on == "test" for encoder in recipe.encoders.values())
+    leaks = any(stage.protocol.select_on == "test" for stage in all_stages(recipe))
     results: list[dict[str, object]] = []
     predictions: dict[str, Prediction] = {}
     for part in SPLITS[1:]:
@@ -151,16 +174,6 @@ def _evaluate_part(
     facts = RunFacts(job.split, job.seed, selected_on, model.config.is_causal, model.num_parameters())
     scenarios = part_rows["scenario"] if "scenario" in part_rows.column_names else None
     return prediction, part_results(recipe, facts, prediction, part, scenarios)
-
-
-def _compose(
-    recipe: Recipe, model: torch.nn.Module, encoders: Mapping[str, torch.nn.Module], vectors: dict[str, int]
-) -> torch.nn.Module:
-    """One checkpoint for a two-stage system: its encoders and its dialogue model."""
-    if not encoders:
-        return model
-    outputs = [recipe.encoders[modality].output for modality in encoders]
-    return HierarchicalForEmotionRecognition.from_children(model, list(encoders.items()), outputs, vectors)
 
 
 def _save(

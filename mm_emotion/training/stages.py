@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,11 +19,14 @@ from mm_emotion.data.rows import column_values
 from mm_emotion.data.splits import Split, take
 from mm_emotion.errors import CorpusError, FeatureError, RecipeError
 from mm_emotion.models import MODELS
+from mm_emotion.models.hierarchical.modeling_hierarchical import HierarchicalForEmotionRecognition
+from mm_emotion.models.late_fusion.modeling_late_fusion import LateFusionForEmotionRecognition
 from mm_emotion.schema import IGNORE_INDEX
 from mm_emotion.training.encoding import out_of_fold
 from mm_emotion.training.evaluation import predict
+from mm_emotion.training.fitting import choose_complexity, choose_weights
 from mm_emotion.training.loop import train
-from mm_emotion.training.recipe import Encoder, Recipe, load_recipe
+from mm_emotion.training.recipe import FITTED, Encoder, Recipe, load_recipe
 from mm_emotion.training.weights import load_best
 
 
@@ -47,7 +50,10 @@ class Job:
 
 
 def build_model(recipe: Recipe, class_weights: Sequence[float] | None = None) -> torch.nn.Module:
-    """The untrained model of a recipe, with the names of its labels; raises RecipeError for an unknown model type."""
+    """The untrained model of a recipe, with the names of its labels; raises RecipeError for an unknown model type.
+
+    That of a late fusion holds its children's systems.
+    """
     names = recipe.label_names
     settings = {
         **recipe.model,
@@ -62,7 +68,45 @@ def build_model(recipe: Recipe, class_weights: Sequence[float] | None = None) ->
     kind = settings.pop("model_type")
     if kind not in kinds:
         raise RecipeError("model.model_type", f"one of {', '.join(kinds)}", repr(kind))
+    if recipe.children:
+        return LateFusionForEmotionRecognition.from_children(
+            [_untrained(child) for child in children_of(recipe)], **settings
+        )
     return AutoModel.from_config(AutoConfig.for_model(kind, **settings))
+
+
+def _untrained(recipe: Recipe) -> torch.nn.Module:
+    """The untrained system of a recipe: its model behind its encoders."""
+    model = build_model(recipe)
+    encoders = {modality: build_model(stage_one_recipe(item, recipe)) for modality, item in recipe.encoders.items()}
+    own_widths = {
+        modality: model.config.modality_dims[modality] - encoder.config.representation_size
+        for modality, encoder in encoders.items()
+        if modality in recipe.features
+    }
+    return compose(recipe, model, encoders, own_widths)
+
+
+def compose(
+    recipe: Recipe, model: torch.nn.Module, encoders: Mapping[str, torch.nn.Module], own_widths: dict[str, int]
+) -> torch.nn.Module:
+    """One checkpoint for a two-stage system: encoders and dialogue model, with the widths of its own vectors."""
+    if not encoders:
+        return model
+    outputs = [recipe.encoders[modality].output for modality in encoders]
+    return HierarchicalForEmotionRecognition.from_children(model, list(encoders.items()), outputs, own_widths)
+
+
+def fuse(recipe: Recipe, children: list[torch.nn.Module], rows: Dataset, job: Job) -> torch.nn.Module:
+    """The late fusion of trained systems, with weights found on the part that the protocol selects on."""
+    options = {name: value for name, value in recipe.model.items() if name not in ("model_type", "num_labels")}
+    model = LateFusionForEmotionRecognition.from_children(children, **options)
+    model.to(job.accelerator.device).eval()
+    if model.config.rule == "weighted" and "weights" not in options:
+        part = dataset_of(model, recipe, job.part(rows, recipe.protocol.select_on))
+        _check_labelled(recipe.protocol.select_on, part)
+        choose_weights(model, part, collator_of(model), recipe.training.monitor)
+    return model
 
 
 def fit(recipe: Recipe, rows: Dataset, job: Job, folder: Path, description: str) -> torch.nn.Module:
@@ -78,6 +122,9 @@ def fit(recipe: Recipe, rows: Dataset, job: Job, folder: Path, description: str)
     datasets = {name: dataset_of(model, recipe, part) for name, part in parts.items()}
     for name, dataset in datasets.items():
         _check_labelled(name, dataset)
+    if recipe.model["model_type"] in FITTED:
+        choose_complexity(model, *datasets.values(), collator_of(model), recipe.training.monitor)
+        return model
     train(
         model,
         datasets.pop("train"),
@@ -130,14 +177,30 @@ def fit_stage_one(
 
 def stage_one_recipe(encoder: Encoder, parent: Recipe) -> Recipe:
     """The recipe of an encoder on its parent's corpus, labels and split, which both stages share."""
-    recipe = load_recipe(encoder.recipe)
+    return _on_corpus_of(parent, encoder.recipe)
+
+
+def children_of(recipe: Recipe) -> list[Recipe]:
+    """The recipes that a late fusion combines, on its own corpus, labels and split."""
+    return [_on_corpus_of(recipe, name) for name in recipe.children]
+
+
+def all_stages(recipe: Recipe) -> list[Recipe]:
+    """Every recipe that a run of this one goes through, itself last."""
+    before = [stage_one_recipe(encoder, recipe) for encoder in recipe.encoders.values()] + children_of(recipe)
+    return [stage for earlier in before for stage in all_stages(earlier)] + [recipe]
+
+
+def _on_corpus_of(parent: Recipe, name: str) -> Recipe:
+    recipe = load_recipe(name)
     if recipe.corpus == parent.corpus:
         return recipe
     changed = replace(recipe, corpus=parent.corpus)
     if recipe.model.get("num_labels", len(changed.label_names)) != len(changed.label_names):
         expected = f"{len(changed.label_names)} labels, as {parent.corpus.labels} has"
-        raise RecipeError(f"encoder {recipe.name}", expected, recipe.model["num_labels"])
-    name = f"{recipe.name}+{parent.corpus.labels}-{parent.corpus.split}"
+        raise RecipeError(f"stage {recipe.name}", expected, recipe.model["num_labels"])
+    scenario = "" if parent.corpus.scenario == "all" else f"-{parent.corpus.scenario}"
+    name = f"{recipe.name}+{parent.corpus.labels}-{parent.corpus.split}{scenario}"
     return replace(changed, name=name)
 
 

@@ -122,6 +122,18 @@ def test_drawn_validation_utterances_are_legacy_and_marked(make_rows, seed):
     assert split == resolve_split(rows, "validation_utterances_20", seed=seed)
 
 
+def test_the_last_fifth_of_the_utterances_by_id_is_test(make_rows):
+    rows = make_rows(dialogues=3, utterances=4)
+    rows = rows.select([index for index in range(len(rows)) if index > 4][::-1])  # 55: the cut runs through a dialogue
+    split = resolve_split(rows, "last_20_percent", validation_dialogues=3)
+    order = sorted(rows["utterance_id"])
+    assert sorted(split.test) == order[44:] and sorted({*split.train, *split.validation}) == order[:44]
+    assert split.legacy and not split.speaker_independent and split.unit == "utterance"
+    assert "legacy: train and test share 1 dialogues" in validate_split(rows, split)
+    validated = dialogues(take(rows, split, "validation"))
+    assert len(validated) == 3 and not validated & dialogues(take(rows, split, "train"))
+
+
 @FEW
 @given(data=st.data())
 def test_any_shared_dialogue_raises(make_rows, data):

@@ -8,7 +8,7 @@ from mm_emotion.models import (
     TextCNNConfig,
     TextCNNForEmotionRecognition,
 )
-from mm_emotion.models.batch import EmotionBatch, drop_modalities
+from mm_emotion.models.batch import EmotionBatch, aligned, drop_modalities
 
 SIZES = {"global_size": 4, "party_size": 4, "emotion_size": 4, "hidden_size": 4}
 
@@ -149,3 +149,19 @@ def test_modality_dropout_acts_in_training_alone(model):
     finally:
         model.config.modality_dropout = 0.0
         model.eval()
+
+
+def test_aligned_sequences_share_their_steps_and_are_0_where_one_has_none():
+    present = torch.ones(1, 2, 4, dtype=torch.bool)
+    present[0, 1, 1] = False
+    text, audio = torch.full((1, 2, 3, 1), 2.0), torch.full((1, 2, 2, 1), torch.nan)
+    audio[0, 0, 0] = 5.0
+    mask = torch.tensor([[[True, True, False], [True, True, True]]])
+    heard = torch.tensor([[[True, False], [False, False]]])
+    batch = EmotionBatch(text=text, audio=audio, text_mask=mask, audio_mask=heard, modality_mask=present)
+    (words, sound), steps = aligned(batch, ["text", "audio"])
+    assert words.flatten().tolist() == [2, 2, 0, 2, 2, 2]
+    assert sound.flatten().tolist() == [5, 0, 0, 0, 0, 0]
+    assert torch.equal(steps, mask)
+    bare = EmotionBatch(text=text, audio=torch.zeros(1, 2, 1, 1), modality_mask=present)
+    assert aligned(bare, ["text", "audio"])[1].all()

@@ -12,7 +12,7 @@ from mm_emotion.errors import ConfigError
 from mm_emotion.models import MODELS
 from mm_emotion.models.batch import EmotionBatch
 from mm_emotion.ops import use_reference_ops
-from mm_emotion.schema import BATCH_KEYS, IGNORE_INDEX, MODALITIES
+from mm_emotion.schema import BATCH_KEYS, IGNORE_INDEX, MODALITIES, TIME_MASKS
 
 LENGTHS = [4, 1, 3]
 TEXT_CNN = {"vocab_size": 20, "embedding_size": 6, "num_filters": 4, "filter_widths": [2, 3], "hidden_size": 5}
@@ -48,12 +48,66 @@ LOG_PROBABILITIES = {
     "vectors": {"text": 4},
     "dialogue": {"model_type": "bc_lstm", "recurrent_size": 4, "modality_dims": {"text": 7}, "num_labels": 3},
 }
+AUDIO = {"model_type": "bc_lstm", "modality_dims": {"audio": 3}, "recurrent_size": 3, "hidden_size": 4, "num_labels": 3}
+JOINT = {"children": [ENCODER, AUDIO], "hidden_size": 12}
+EXPERTS = {"children": [{**ENCODER, "num_labels": 3}, AUDIO]}
+TFN = {"modality_dims": {"text": 4, "audio": 3, "visual": 2}, "hidden_size": 8, "text_output_size": 3}
+TFN |= {"subnet_sizes": {"text": 5, "audio": 6, "visual": 6}}
+MFN = {"modality_dims": {"text": 4, "audio": 3, "mocap": 2}, "recurrent_sizes": {"text": 5, "audio": 3, "mocap": 2}}
+TEXT_TE = {"vocab_size": 20, "embedding_size": 6, "max_length": 6, "num_heads": 2, "key_size": 3, "hidden_size": 5}
+AUDIO_DENSE = {"modality_dims": {"audio": 4}, "hidden_size": 8}
+CLIP = {"frames": 5, "height": 7, "width": 6, "num_filters": 4, "kernel_size": 2, "pool_size": 2, "hidden_size": 8}
+WORDS = {"kind": "embedding", "vocab_size": 20, "size": 6}
+DENSE = {"kind": "dense", "units": 8, "activation": "tanh"}
+BOTH_WAYS = {"kind": "lstm", "units": 4, "output": "steps", "bidirectional": True}
+DECODER = {"kind": "attention_decoder", "units": 5, "output_size": 4, "bidirectional": True}
+SAME = {"kind": "conv1d", "filters": 3, "kernel_size": [2, 3], "padding": "same", "activation": "relu"}
+VALID = {"kind": "conv1d", "filters": 5, "kernel_size": 2, "stride": 2}
+MAXIMA = {"kind": "pool", "reduce": "max", "size": 2}
+MEAN = {"kind": "pool", "reduce": "mean"}
+SQUARE = {"kind": "conv2d", "filters": 3, "kernel_size": 3, "stride": 2, "padding": "same", "activation": "relu"}
+PICTURE = {"kind": "expand", "axis": "channels"}
+RECURRENT = {"model_type": "sequence_stack", "stages": [BOTH_WAYS, MEAN, DENSE], "modality_dims": {"audio": 7}}
+EARLY = {"modality_dims": {"text": 4, "visual": 3}}
 TINY = {
     "text_cnn": {
         "global": TEXT_CNN,
         "same": {**TEXT_CNN, "conv_padding": "same"},
         "after_concat": {**TEXT_CNN, "pooling": "after_concat", "max_length": 6},
         "per_branch": {**TEXT_CNN, "pooling": "per_branch", "conv_padding": "same", "max_length": 6},
+    },
+    "text_te": {
+        "masked": TEXT_TE,
+        "fixed": {**TEXT_TE, "mask_padding": False, "initialization": "keras"},
+        "mean": {**TEXT_TE, "dense_layer": False},
+    },
+    "audio_dense": {
+        "layer": AUDIO_DENSE,
+        "batch": {**AUDIO_DENSE, "norm": "batch", "norm_position": "after_activation"},
+        "none": {**AUDIO_DENSE, "norm": "none"},
+    },
+    "video_cnn3d": {"plain": CLIP, "checkpointing": {**CLIP, "gradient_checkpointing": True}},
+    "sequence_stack": {
+        "words": {"stages": [WORDS, SAME, BOTH_WAYS, {"kind": "lstm", "units": 5, "bidirectional": True}]},
+        "decoder": {"stages": [BOTH_WAYS, DECODER, MEAN, DENSE], "modality_dims": {"audio": 4}},
+        "windows": {"stages": [VALID, MAXIMA, MEAN, DENSE], "modality_dims": {"audio": 4}},
+        "fixed": {
+            "stages": [BOTH_WAYS, {"kind": "norm", "over": "layer"}, {"kind": "flatten"}, DENSE],
+            "modality_dims": {"mocap": 3},
+            "max_length": 6,
+            "mask_padding": False,
+            "initialization": "keras",
+        },
+        "picture": {
+            "stages": [PICTURE, SQUARE, SQUARE, {"kind": "flatten"}, DENSE],
+            "modality_dims": {"mocap": 5},
+            "max_length": 6,
+        },
+        "vector": {
+            "stages": [PICTURE, VALID, {"kind": "norm", "over": "batch"}, {"kind": "flatten"}, DENSE],
+            "modality_dims": {"audio": 8},
+            "input_kind": "vector",
+        },
     },
     "bc_lstm": {
         "plain": BC_LSTM,
@@ -85,6 +139,30 @@ TINY = {
     },
     "affect_dnn": {"late": AFFECT_DNN, "early": {**AFFECT_DNN, "early_fusion": True}},
     "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES},
+    "early_fusion": {
+        "vectors": {**EARLY, "stack": {**BC_LSTM, "model_type": "bc_lstm", "modality_dims": {"mocap": 7}}},
+        "sequences": {**EARLY, "stack": RECURRENT},
+        "projection": {**EARLY, "projection_size": 5, "stack": {**RECURRENT, "modality_dims": {"text": 5}}},
+        "bounded": {**EARLY, "stack": RECURRENT, "problem_type": "regression", "output_range": [-4.0, 4.0]},
+    },
+    "joint": {"plain": JOINT, "no layer": {**JOINT, "fusion_layer": False}, "norm": {**JOINT, "joint_norm": True}},
+    "late_fusion": {
+        "average": EXPERTS,
+        "weighted": {**EXPERTS, "rule": "weighted", "weights": [0.3, 0.7]},
+        "product": {**EXPERTS, "rule": "product", "class_prior": [0.5, 0.3, 0.2]},
+        "exclude_self": {**EXPERTS, "rule": "product", "exclude_self": True},
+    },
+    "tfn": {
+        "three": TFN,
+        "vectors": {**TFN, "text_input": "vector"},
+        "two": {**TFN, "modality_dims": {"audio": 4, "mocap": 3}, "subnet_sizes": {"audio": 6, "mocap": 5}},
+        "regression": {**TFN, "problem_type": "regression", "output_range": [-3.0, 3.0]},
+    },
+    "mfn": {"plain": {**MFN, "memory_size": 7}, "regression": {**MFN, "problem_type": "regression", "loss": "mae"}},
+    "linear": {
+        "classes": {"modality_dims": {"text": 12, "audio": 9}},
+        "regression": {"modality_dims": {"text": 16}, "problem_type": "regression"},
+    },
 }
 CASES = [
     pytest.param(config_class, options, id=f"{config_class.model_type}-{name}")
@@ -276,7 +354,7 @@ def test_a_dialogue_alone_gives_what_it_gives_in_a_batch(config_class, options):
 def test_left_out_masks_mean_all_real(config_class, options):
     model = build(config_class, options)
     batch = make_batch(model, lengths=[3, 3], parties=1)
-    needed = [*model.input_shapes(), "text_mask", "speaker_mask"]
+    needed = [*model.input_shapes(), *TIME_MASKS, "speaker_mask"]
     bare = {key: batch[key] for key in needed if key in batch}
     close(model(**bare).logits, model(**batch).logits)
 

@@ -256,3 +256,14 @@ def test_two_processes_train_and_evaluate_as_one_does(tmp_path):
     assert one.keys() == two.keys()
     for name, value in one.items():
         assert torch.allclose(value, two[name], rtol=0, atol=1e-5), name
+
+
+def test_the_optimiser_takes_the_constants_of_the_recipe(tmp_path, parts, monkeypatch):
+    made = []
+    adadelta = torch.optim.Adadelta
+    monkeypatch.setitem(
+        loop.OPTIMIZERS, "adadelta", lambda *args, **options: made.append(options) or adadelta(*args, **options)
+    )
+    options = {"rho": 0.95, "eps": 1e-7}
+    run(tmp_path, parts, training=replace(RECIPE.training, epochs=1, optimizer="adadelta", optimizer_options=options))
+    assert made[0]["rho"] == 0.95 and made[0]["eps"] == 1e-7

@@ -65,6 +65,11 @@ def test_published_figures_are_read_on_the_scale_of_the_metrics():
         ("training.crop=1", "training.crop", ""),
         ("training.crop=.nan", "training.crop", ""),
         ("training.average_decay=1", "training.average_decay", ""),
+        ("training.optimizer_options={esp: 1e-7}", "training.optimizer_options.esp", "eps"),
+        ("training.optimizer_options={momentum: 0.9}", "training.optimizer_options.momentum", ""),
+        ("training.optimizer_options={eps: -1}", "training.optimizer_options.eps", ""),
+        ("training.optimizer_options={eps: small}", "training.optimizer_options.eps", ""),
+        ("corpus.scenario=improvise", "corpus.scenario", "improvised"),
         ("training.monitor=mean_absolute_error", "training.monitor", ""),
         ("training.class_weights=[1, 1, 1, 1, 1, -1]", "training.class_weights", ""),
         ("training.class_weights=[1, 1, 1, 1, 1, .nan]", "training.class_weights", ""),
@@ -171,6 +176,7 @@ def test_no_recipe_hides_code_in_its_text():
             "corpus",
             "features",
             "encoders",
+            "children",
             "model",
             "training",
             "protocol",
@@ -184,3 +190,9 @@ def test_wrong_model_fields_are_typed_errors():
         build_model(parse_recipe(TEXT, "x", ["model.hidden_siz=3"]))
     with pytest.raises(RecipeError, match="model_type"):
         build_model(parse_recipe(TEXT, "x", ["model.model_type=bc_lstmm"]))
+
+
+def test_a_scenario_is_a_part_of_iemocap_alone():
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(TEXT, "x", ["corpus.name=meld", "corpus.labels=seven_way", "corpus.scenario=improvised"])
+    assert caught.value.field == "corpus.scenario"

@@ -276,3 +276,15 @@ def test_the_recipes_of_the_field_share_their_split_through_both_stages():
         recipe = load_recipe(name)
         assert load_recipe(recipe.encoders["text"].recipe).corpus == recipe.corpus
         assert recipe.protocol.select_on == "validation"
+
+
+def test_a_scenario_leaves_the_other_dialogues_out(corpus, monkeypatch):
+    monkeypatch.setattr(reproduction, "open_corpus", lambda *arguments: corpus)
+    text = f"{CORPUS}model: {{model_type: bc_lstm, modality_dims: {{text: 8}}}}\ntraining: {TRAINING % 'dialogue'}"
+    recipe = parse_recipe(text, "x", ["corpus.scenario=improvised"])
+    rows = reproduction.open_corpus_of(recipe)
+    assert 0 < len(rows) < len(corpus) and set(rows["scenario"]) == {"improvised"}
+    assert reproduction.open_corpus_of(parse_recipe(text, "x")) is corpus
+    monkeypatch.setattr(reproduction, "open_corpus", lambda *arguments: corpus.remove_columns("scenario"))
+    with pytest.raises(CorpusError, match="scenario"):
+        reproduction.open_corpus_of(recipe)

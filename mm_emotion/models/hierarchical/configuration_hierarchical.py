@@ -1,11 +1,9 @@
 """Configuration of a finished two-stage system."""
 
-import json
 from typing import Any, Literal
 
-from transformers import CONFIG_MAPPING, AutoConfig
-
 from mm_emotion.errors import ConfigError, nearest
+from mm_emotion.models.children import as_data, child_config, common_widths
 from mm_emotion.models.configuration_emotion import EmotionConfig
 from mm_emotion.schema import MODALITIES
 
@@ -79,34 +77,5 @@ class HierarchicalConfig(EmotionConfig):
         for stream, width in given.items():
             if dialogue.modality_dims.get(stream) != width:
                 raise ConfigError(f"dialogue.modality_dims[{stream!r}]", width, dialogue.modality_dims.get(stream))
-        needed = {name: dialogue.modality_dims[name] for name in dialogue.modalities if name not in given}
-        needed |= self.vectors
-        for child in children:
-            for name in child.modalities:
-                if needed.setdefault(name, child.modality_dims[name]) != child.modality_dims[name]:
-                    raise ConfigError(f"modality_dims[{name!r}]", "one width in all parts that read it", needed[name])
-        return needed
-
-
-def child_config(field: str, child: dict[str, Any]) -> EmotionConfig:
-    """The configuration object of a part.
-
-    Raises:
-        ConfigError: its `model_type` is missing, unknown or not one of this package; or as its own class says.
-    """
-    kind = child.get("model_type")
-    if kind not in CONFIG_MAPPING:
-        raise ConfigError(
-            f"{field}.model_type", "a known model type", repr(kind), nearest(str(kind), list(CONFIG_MAPPING))
-        )
-    config = AutoConfig.for_model(**child)
-    if not isinstance(config, EmotionConfig):
-        raise ConfigError(f"{field}.model_type", "an emotion model of this package", repr(kind))
-    return config
-
-
-def as_data(config: EmotionConfig) -> dict[str, Any]:
-    """A configuration as plain JSON data, free of the version that wrote it."""
-    data = json.loads(config.to_json_string())
-    data.pop("transformers_version")
-    return data
+        direct = {name: dialogue.modality_dims[name] for name in dialogue.modalities if name not in given}
+        return common_widths(children, direct | self.vectors)

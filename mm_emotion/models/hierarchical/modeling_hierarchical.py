@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from mm_emotion.errors import ConfigError
-from mm_emotion.models.batch import modality_of
-from mm_emotion.models.hierarchical.configuration_hierarchical import HierarchicalConfig, as_data
+from mm_emotion.models.children import as_data, common_shapes, has_input
+from mm_emotion.models.hierarchical.configuration_hierarchical import HierarchicalConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
-from mm_emotion.schema import MODALITIES, TIME_MASKS
+from mm_emotion.schema import TIME_MASKS
 
 
 class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
@@ -76,11 +75,7 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
         direct = self.dialogue.input_shapes()
         shapes = {key: axes for key, axes in direct.items() if key not in self.config.streams}
         shapes |= {stream: (width,) for stream, width in self.config.vectors.items()}
-        for encoder in self.encoders:
-            for key, axes in encoder.input_shapes().items():
-                if shapes.setdefault(key, axes) != axes:
-                    raise ConfigError(key, f"one shape {shapes[key]} in all parts that read it", axes)
-        return shapes
+        return common_shapes(self.encoders, shapes)
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
         return self.dialogue.encode(self._utterances(batch))
@@ -100,9 +95,7 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
             made, _ = encoder.encode(batch)  # (B, U, H)
             if output == "log_probabilities":
                 made = encoder.classify(made).log_softmax(-1)  # (B, U, K)
-            columns = [MODALITIES.index(modality_of(key)) for key in encoder.input_shapes()]
-            absent = ~batch.modality_mask[..., columns].any(-1, keepdim=True)  # (B, U, 1)
-            parts[stream].append(made.masked_fill(absent, 0))
+            parts[stream].append(made.masked_fill(~has_input(encoder, batch)[..., None], 0))
         vectors = {stream: torch.cat(states, -1) for stream, states in parts.items()}
         return replace(batch, input_ids=None, **dict.fromkeys(TIME_MASKS), **vectors)
 

@@ -11,7 +11,7 @@ class TextCNNConfig(EmotionConfig):
 
     `pooling` takes the maximum over all steps (`global`, ragged lengths), or over windows of `pool_size`, in the
     branches joined in time (`after_concat`) or in each (`per_branch`); the last two read exactly `max_length` steps.
-    `word_dropout` drops whole words in training.
+    `word_dropout` drops whole words in training. With `freeze_embedding` the word vectors stay as they were given.
     """
 
     model_type = "text_cnn"
@@ -25,6 +25,7 @@ class TextCNNConfig(EmotionConfig):
     pool_size: int = 2
     max_length: int = 103
     word_dropout: float = 0.0
+    freeze_embedding: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.filter_widths is None:

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mm_emotion.errors import BatchError
+from mm_emotion.layers.convolution import same_padding
+from mm_emotion.models.batch import check_words
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 from mm_emotion.models.text_cnn.configuration_text_cnn import TextCNNConfig
 
@@ -30,6 +31,15 @@ class TextCNNForEmotionRecognition(EmotionPreTrainedModel):
         self.dense = nn.Linear(config.pooled_size, config.hidden_size)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
+        self.train()
+
+    def train(self, mode: bool = True) -> "TextCNNForEmotionRecognition":
+        """As in torch; a frozen embedding stays out of training."""
+        super().train(mode)
+        # Loading a checkpoint makes every parameter trainable again, but ends by choosing the mode.
+        if self.config.freeze_embedding:
+            self.embedding.requires_grad_(False)
+        return self
 
     def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {"input_ids": (None if self.config.pooling == "global" else self.config.max_length,)}
@@ -37,8 +47,7 @@ class TextCNNForEmotionRecognition(EmotionPreTrainedModel):
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
         config = self.config
         ids = batch.input_ids.flatten(0, 1)  # (B*U, T)
-        if ids.device.type == "cpu" and (ids < 0).logical_or(ids >= config.vocab_size).any():
-            raise BatchError("input_ids", f"word indices below {config.vocab_size}", f"{ids.min()} .. {ids.max()}")
+        check_words(ids, config.vocab_size)
         mask = torch.ones_like(ids, dtype=torch.bool) if batch.text_mask is None else batch.text_mask.flatten(0, 1)
         if config.pooling == "global" and config.conv_padding == "valid":
             missing = max(max(config.filter_widths) - ids.shape[1], 0)  # a short utterance still fills one window
@@ -60,9 +69,8 @@ class TextCNNForEmotionRecognition(EmotionPreTrainedModel):
 
     def _convolve(self, convolution: nn.Conv1d, x: Tensor) -> Tensor:
         if self.config.conv_padding == "same":
-            # As in Keras, the odd one of the zeros goes to the right; Conv1d's own "same" warns about even widths.
-            around = convolution.kernel_size[0] - 1
-            x = F.pad(x, (around // 2, around - around // 2))
+            # Conv1d's own "same" warns about even widths.
+            x = F.pad(x, same_padding(x.shape[2], convolution.kernel_size[0]))
         return convolution(x)
 
     def _maximum(self, branch: Tensor, mask: Tensor) -> Tensor:

@@ -27,7 +27,8 @@ def ragged_batch(lengths: list[int], parties: int, width: int, num_labels: int, 
 
 def leaves(model: nn.Module) -> Weights:
     """The weights of a model as float64 leaves of their own, for gradients that owe nothing to the model."""
-    return {name: value.detach().clone().requires_grad_() for name, value in model.state_dict().items()}
+    state = model.state_dict()
+    return {name: value.detach().clone().requires_grad_(value.is_floating_point()) for name, value in state.items()}
 
 
 def assert_parity(model: nn.Module, batch: Batch, transcription: Callable[[Weights, int], Tensor]) -> None:

@@ -94,3 +94,11 @@ def test_word_dropout_drops_whole_words_in_training():
     assert not torch.equal(model(input_ids=ids).logits, still)
     kept = build(word_dropout=0.0).train()
     assert torch.equal(kept(input_ids=ids).logits, build()(input_ids=ids).logits)
+
+
+def test_a_frozen_embedding_stays_frozen_when_loaded(tmp_path):
+    model = build(freeze_embedding=True)
+    model.save_pretrained(tmp_path)
+    for found in (model, model.train(), TextCNNForEmotionRecognition.from_pretrained(tmp_path)):
+        frozen = {name for name, parameter in found.named_parameters() if not parameter.requires_grad}
+        assert frozen == {"embedding.weight"}
