@@ -45,6 +45,17 @@ MAXIMA = {"kind": "pool", "reduce": "max", "size": 2}
 MEAN = {"kind": "pool", "reduce": "mean"}
 SQUARE = {"kind": "conv2d", "filters": 3, "kernel_size": 3, "stride": 2, "padding": "same", "activation": "relu"}
 PICTURE = {"kind": "expand", "axis": "channels"}
+ONE_STEP = {
+    "encoders": [{"model_type": "text_te", **TEXT_TE}],
+    "streams": ["text"],
+    "dialogue": {
+        "model_type": "sequence_stack",
+        "stages": [{"kind": "expand", "axis": "steps"}, {"kind": "pool", "reduce": "mean"}, DENSE],
+        "modality_dims": {"text": 5},
+        "input_kind": "vector",
+        "num_labels": 3,
+    },
+}
 TINY = {
     "text_cnn": {
         "global": TEXT_CNN,
@@ -101,7 +112,7 @@ TINY = {
         "regression": {**DIALOGUE_RNN, **REGRESSION},
         "concordance": {**DIALOGUE_RNN, **REGRESSION, "loss": "ccc", "num_labels": 2},
     },
-    "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES},
+    "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES, "stack": ONE_STEP},
 }
 CASES = [
     pytest.param(config_class, options, id=f"{config_class.model_type}-{name}")
