@@ -69,6 +69,17 @@ SQUARE = {"kind": "conv2d", "filters": 3, "kernel_size": 3, "stride": 2, "paddin
 PICTURE = {"kind": "expand", "axis": "channels"}
 RECURRENT = {"model_type": "sequence_stack", "stages": [BOTH_WAYS, MEAN, DENSE], "modality_dims": {"audio": 7}}
 EARLY = {"modality_dims": {"text": 4, "visual": 3}}
+ONE_STEP = {
+    "encoders": [{"model_type": "text_te", **TEXT_TE}],
+    "streams": ["text"],
+    "dialogue": {
+        "model_type": "sequence_stack",
+        "stages": [{"kind": "expand", "axis": "steps"}, {"kind": "pool", "reduce": "mean"}, DENSE],
+        "modality_dims": {"text": 5},
+        "input_kind": "vector",
+        "num_labels": 3,
+    },
+}
 TINY = {
     "text_cnn": {
         "global": TEXT_CNN,
@@ -138,7 +149,7 @@ TINY = {
         "regression": {**MEMORY, "problem_type": "regression"},
     },
     "affect_dnn": {"late": AFFECT_DNN, "early": {**AFFECT_DNN, "early_fusion": True}},
-    "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES},
+    "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES, "stack": ONE_STEP},
     "early_fusion": {
         "vectors": {**EARLY, "stack": {**BC_LSTM, "model_type": "bc_lstm", "modality_dims": {"mocap": 7}}},
         "sequences": {**EARLY, "stack": RECURRENT},

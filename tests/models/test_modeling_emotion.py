@@ -8,7 +8,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from mm_emotion.errors import CheckpointError
-from mm_emotion.models import BCLSTMConfig, BCLSTMForEmotionRecognition
+from mm_emotion.models import (
+    BCLSTMConfig,
+    BCLSTMForEmotionRecognition,
+    SequenceStackConfig,
+    TextCNNConfig,
+    TextTEConfig,
+)
 
 CONFIG = {"modality_dims": {"text": 4}, "recurrent_size": 5, "hidden_size": 6, "num_labels": 3}
 
@@ -134,3 +140,26 @@ def test_gradient_accumulates_over_unequal_parts_to_the_whole(saved):
         terms.append(model.loss_terms(logits, labels[part], mask[part]))
     numerator, denominator = (sum(values) for values in zip(*terms, strict=True))
     assert torch.isclose(whole, numerator / denominator)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TextCNNConfig(vocab_size=9, embedding_size=4),
+        TextTEConfig(vocab_size=9, embedding_size=4),
+        SequenceStackConfig(stages=[{"kind": "embedding", "vocab_size": 9, "size": 4}, {"kind": "lstm", "units": 2}]),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_word_vectors_are_where_transformers_looks_for_them(config):
+    model = AutoModel.from_config(config).eval()
+    ids = torch.tensor([[[1, 2, 3, 4, 5]]])
+    before = model(input_ids=ids).logits
+    with torch.no_grad():
+        model.get_input_embeddings().weight.copy_(torch.randn(9, 4))
+    assert not torch.allclose(model(input_ids=ids).logits, before)
+
+
+def test_a_model_without_words_has_no_word_vectors():
+    config = SequenceStackConfig(stages=[{"kind": "lstm", "units": 2}], modality_dims={"audio": 3})
+    assert AutoModel.from_config(config).get_input_embeddings() is None

@@ -39,6 +39,10 @@ class SequenceStackForEmotionRecognition(EmotionPreTrainedModel):
             self.stages[0].requires_grad_(False)
         return self
 
+    def get_input_embeddings(self) -> nn.Embedding | None:
+        """The table of word vectors, as transformers asks for it; None where no words are read."""
+        return None if self.vocab_size is None else self.stages[0]
+
     def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {self._key: self.config.input_shape}
 

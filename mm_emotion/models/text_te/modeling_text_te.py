@@ -39,6 +39,10 @@ class TextTEForEmotionRecognition(EmotionPreTrainedModel):
         self.classifier = nn.Linear(config.representation_size, config.num_labels)
         self.post_init()
 
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The table of word vectors, as transformers asks for it."""
+        return self.body.embedding
+
     def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {"input_ids": (None if self.config.mask_padding else self.config.max_length,)}
 
