@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 CUT_SHORT = 0.5  # s that a file may lack of what its header says
+_HEADERS = frozenset(("mov", "matroska", "avi", "asf", "ogg", "wav", "flac"))  # others' lengths are estimates
 _BEFORE = 1.0  # s: where decoding starts before the sound that is wanted, for codecs that need to warm up
 _JUMP = 0.05  # s: a larger step between the times of neighbouring pieces of sound is a gap
 
@@ -46,7 +47,7 @@ def track_of(container: "InputContainer", kind: str) -> "Stream":
     """The first "audio" or "video" stream; FeatureError when there is none."""
     streams = [stream for stream in container.streams if stream.type == kind]
     if not streams:
-        raise FeatureError(f"media {container.name!r}", f"a {kind} stream", "none")
+        raise FeatureError(f"media {container.name!r}", f"one {kind} stream", "none")
     return streams[0]
 
 
@@ -62,17 +63,19 @@ def origin_of(container: "InputContainer") -> float:
 
 
 def track_seconds(container: "InputContainer", stream: "Stream") -> float:
-    """When the stream ends, in s from the beginning of the file; its packets are counted where no header says so."""
-    if stream.duration is not None:
-        return float((stream.duration + (stream.start_time or 0)) * stream.time_base) - origin_of(container)
-    if container.duration is not None:
-        return container.duration / 1e6
-    end = 0.0
-    for packet in container.demux(stream):
-        if packet.pts is not None:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * stream.time_base) - origin_of(container))
-    container.seek(int(origin_of(container) * 1e6))
-    return end
+    """When the stream ends, in s from the beginning of the file; its packets are counted where no header says so.
+
+    Errors: FeatureError for a bare stream, which has no times.
+    """
+    if not _HEADERS.isdisjoint(container.format.name.split(",")):
+        if stream.duration is not None:
+            return float((stream.duration + (stream.start_time or 0)) * stream.time_base) - origin_of(container)
+        if container.duration is not None:
+            return container.duration / 1e6
+    ends = [packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
+    if not ends:
+        raise FeatureError(f"media {container.name!r}", "packets with time stamps", "none")
+    return float(max(ends) * stream.time_base) - origin_of(container)
 
 
 def video_seconds(path: str | os.PathLike) -> float:

@@ -68,21 +68,22 @@ def read_vectors(
             return read_fasttext(path, wanted), lines.skipped
         off = None if progress is None else not progress
         with tqdm(total=size, unit="B", unit_scale=True, desc="word vectors", disable=off) as bar:
-            head = start + stream.readline(_LONGEST)
-            if not head.strip():
+            head = start if b"\n" in start else start + stream.readline(_LONGEST)
+            first, _, behind = head.partition(b"\n")
+            if not first.strip():
                 raise FeatureError(field, "words and numbers", "an empty first line" if head else "an empty file")
-            shape = _shape(head)
+            shape = _shape(first)
             if shape is None:
-                width = len(head.split()) - 1
+                width = len(first.split()) - 1
                 if width < 2:
                     raise FeatureError(f"{field} line 1", "a word and at least two numbers", f"{width} after the word")
                 found = _read_text(_joined(head, stream), width, wanted, lines, bar, 1)
             else:
-                sample = stream.read(4096)
+                sample = behind + stream.read(4096)
                 if _is_text(sample):
                     found = _read_text(_joined(sample, stream), shape[1], wanted, lines, bar, 2)
                 else:
-                    where = (path, len(head)) if plain else None
+                    where = (path, len(first) + 1) if plain else None
                     found = read_word2vec(field, stream, sample, shape, wanted, lines.wrong, bar.update, where)
     return found, lines.skipped
 
