@@ -77,7 +77,7 @@ def clip(tmp_path_factory) -> Path:
     return write_video(tmp_path_factory.mktemp("clip") / "clip.avi")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make():
     """The writers of generated media, by name."""
     return {"video": write_video, "markers": write_markers, "noise": write_noise}
