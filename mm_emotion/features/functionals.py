@@ -4,18 +4,16 @@ Frames are taken every 10 ms. Pitch follows the normalised autocorrelation of P.
 of the fundamental frequency ...", 1993, with a median filter in place of its path search.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import soundfile
 from scipy.fft import dct, irfft, next_fast_len, rfft
 from scipy.ndimage import median_filter, uniform_filter1d
 from scipy.signal import find_peaks, get_window, resample_poly
 
 from mm_emotion.errors import FeatureError
+from mm_emotion.features.sound import checked_waveform
 
 VERSION = 1
 """Changes with any change of a value below, so that a saved standardisation never meets another feature."""
@@ -48,6 +46,19 @@ FUNCTIONAL_NAMES: tuple[str, ...] = (
 mean step between frames."""
 
 
+@dataclass(frozen=True)
+class Functionals:
+    """The `functionals` feature: a waveform to the vector (D,) named by `FUNCTIONAL_NAMES`."""
+
+    name: ClassVar[str] = "functionals"
+    version: ClassVar[int] = VERSION
+    licence: ClassVar[str | None] = None
+    axes: ClassVar[int] = 1
+
+    def __call__(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+        return acoustic_functionals(waveform, sampling_rate)
+
+
 def acoustic_functionals(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
     """Utterance-level vector (D,) of a mono `waveform` (N,) in [-1, 1], float32, named by `FUNCTIONAL_NAMES`.
 
@@ -73,58 +84,9 @@ def acoustic_functionals(waveform: np.ndarray, sampling_rate: int) -> np.ndarray
     return np.asarray(values, dtype=np.float32)  # (D,)
 
 
-def read_audio(path: str | os.PathLike, start: float = 0.0, end: float | None = None) -> tuple[np.ndarray, int]:
-    """Mono float32 waveform (N,) of the file between `start` and `end` (s; None is the file's end), and its rate in Hz.
-
-    Channels are averaged; an `end` after the last sample means the last sample.
-    Errors: FeatureError for a missing, unreadable or empty file, values that are not finite, or an empty stretch.
-    """
-    if not np.isfinite(start) or start < 0 or (end is not None and not end > start):
-        raise FeatureError(f"audio {str(path)!r}", "0 <= start < end", f"start {start}, end {end}")
-    with _sound_file(path) as file:
-        rate = file.samplerate
-        first = round(start * rate)
-        last = file.frames if end is None else min(round(end * rate), file.frames)
-        if first >= last:
-            expected = f"sound from {start} s to {'its end' if end is None else f'{end} s'}"
-            raise FeatureError(f"audio {str(path)!r}", expected, f"{file.frames / rate} s of sound")
-        file.seek(first)
-        channels = file.read(last - first, dtype="float32", always_2d=True)  # (N, C)
-    if len(channels) == 0:
-        raise FeatureError(f"audio {str(path)!r}", f"{last - first} frames", "0 frames", "the file is cut short")
-    waveform = channels.mean(axis=1)  # (N,)
-    if not np.isfinite(waveform).all():
-        raise FeatureError(f"audio {str(path)!r}", "finite samples", "NaN or infinite samples")
-    return waveform, rate
-
-
-def audio_seconds(path: str | os.PathLike) -> float:
-    """Length of an audio file in s; raises FeatureError for a missing, unreadable or empty file."""
-    with _sound_file(path) as file:
-        return file.frames / file.samplerate
-
-
-@contextmanager
-def _sound_file(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
-    field, expected = f"audio {str(path)!r}", "a readable audio file"
-    if not Path(path).is_file():
-        raise FeatureError(field, expected, "no such file")
-    try:
-        with soundfile.SoundFile(path) as file:
-            if file.frames == 0:
-                raise FeatureError(field, expected, "0 frames")
-            yield file
-    except soundfile.SoundFileError as error:
-        raise FeatureError(field, expected, error) from error
-
-
 def _checked(waveform: np.ndarray, sampling_rate: int) -> tuple[np.ndarray, float]:
     """The signal without its constant part, at least one frame long, at 4 to 32 kHz."""
-    signal = np.asarray(waveform, dtype=np.float64)
-    if signal.ndim != 1 or len(signal) == 0:
-        raise FeatureError("waveform", "one axis with at least one sample", f"shape {signal.shape}")
-    if not np.isfinite(signal).all():
-        raise FeatureError("waveform", "finite samples", "NaN or infinite samples")
+    signal = checked_waveform(waveform)
     if not sampling_rate >= MINIMUM_RATE:
         raise FeatureError("sampling_rate", f"at least {MINIMUM_RATE} Hz", sampling_rate)
     signal = signal - signal.mean()

@@ -1,10 +1,9 @@
 """The processor saved with every model: utterances in, feature columns or padded batches out."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-import numpy as np
 from transformers import (
     AutoFeatureExtractor,
     AutoProcessor,
@@ -17,33 +16,38 @@ from transformers.utils import cached_file
 
 from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.errors import CheckpointError, FeatureError
-from mm_emotion.features.extractor import EmotionFeatureExtractor, check_known
-from mm_emotion.features.functionals import audio_seconds, read_audio
+from mm_emotion.features.column import KINDS, check_known
+from mm_emotion.features.extractor import FILE_NAME as ARRAYS_FILE
+from mm_emotion.features.extractor import EmotionFeatureExtractor
 from mm_emotion.features.latent_semantic import FILE_NAME, LatentSemantic
-from mm_emotion.features.vocabulary import EmotionTokenizer
+from mm_emotion.features.sources import words
+from mm_emotion.features.vocabulary import EmotionTokenizer, split_words
+from mm_emotion.features.word_vectors import EmbeddingTable, embedding_table
 
-OPTIONS = {
-    "input_ids": ("max_words", "pad_side", "max_length", "truncation_side"),
-    "text": ("word_dimensions", "character_dimensions", "word_minimum", "character_minimum"),
-    "audio": ("feature",),
+_TEXT_OPTIONS = {
+    "input_ids": ("max_words", "pad_side", "max_length", "truncation_side", "word_vectors"),
+    "text": ("feature", "word_dimensions", "character_dimensions", "word_minimum", "character_minimum"),
 }
-"""What `EmotionProcessor.fit` can fit: feature column -> the options of each."""
+_VECTOR_OPTIONS = ("path", "unknown", "seed", "on_error", "member")
+COLUMNS = (*_TEXT_OPTIONS, *KINDS)
+"""The feature columns that `EmotionProcessor.fit` can fit, each with a mapping of options."""
 
 UTTERANCE_KEYS = (
-    *("text", "transcript", "audio", "audio_path", "start", "end", "speaker", "party", "label", "affect"),
-    *("utterance_id", "dialogue_id", "position", "video_path", "split"),
+    *("text", "transcript", "audio", "audio_path", "video", "video_path", "mocap", "start", "end", "speaker", "party"),
+    *("label", "affect", "utterance_id", "dialogue_id", "position", "split"),
 )
-"""The keys of one utterance in a call of the processor: its own words and the columns of every prepared dataset."""
+"""The keys of one utterance in a call of the processor: its own media and the columns of every prepared dataset."""
 
 _PASSED_ON = ("utterance_id", "label", "affect")
-_OWN_RECORDING_SLACK = 0.5  # s
+_SOURCES = {"input_ids": "text", "visual": "video"}
 
 
 class EmotionProcessor(ProcessorMixin):
-    """A word vocabulary, latent semantic vectors and an acoustic feature, each optional.
+    """A word vocabulary, latent semantic vectors, and features of sound, picture and motion, each optional.
 
-    An empty vocabulary makes no `input_ids`, no `latent_semantic` no `text`, an extractor without feature no `audio`.
-    Saved and loaded as a whole, `AutoProcessor` included.
+    An empty vocabulary makes no `input_ids`, no `latent_semantic` no `text`, an extractor without a column not that
+    one. Saved and loaded as a whole, `AutoProcessor` included; `embedding_table`, the word vectors that a model may
+    start from, is there after `fit` alone, since the model's own weights are saved.
     """
 
     def __init__(
@@ -56,102 +60,107 @@ class EmotionProcessor(ProcessorMixin):
             EmotionFeatureExtractor() if feature_extractor is None else feature_extractor,
         )
         self.latent_semantic: LatentSemantic | None = None
+        self.embedding_table: EmbeddingTable | None = None
 
     def to_dict(self) -> dict:
-        """As in transformers, without the latent semantic tables, which have a file of their own."""
-        tables, self.latent_semantic = self.latent_semantic, None
+        """As in transformers, without the tables, which have files of their own."""
+        tables = {name: vars(self).pop(name) for name in ("latent_semantic", "embedding_table")}
         try:
-            return {key: value for key, value in super().to_dict().items() if key != "latent_semantic"}
+            return super().to_dict()
         finally:
-            self.latent_semantic = tables
+            vars(self).update(tables)
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> list[str]:
-        """As in transformers; the latent semantic tables go to a safetensors file beside the rest."""
-        extra = []
+        """As in transformers; what was fitted goes to safetensors files beside the rest."""
+        extra = self.feature_extractor.save_arrays(save_directory)
         if self.latent_semantic is not None:
-            extra = [str(self.latent_semantic.save(save_directory))]
+            extra.append(str(self.latent_semantic.save(save_directory)))
         return [*super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs), *extra]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs) -> "EmotionProcessor":
-        """As in transformers, from a folder or the Hub; an acoustic feature that is not fitted is a CheckpointError."""
+        """As in transformers, from a folder or the Hub; a feature whose fitted values are lost is a CheckpointError."""
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        extractor = processor.feature_extractor
-        if extractor.feature is not None and not extractor.is_fitted:
-            where = f"feature extractor of {pretrained_model_name_or_path}"
-            raise CheckpointError(where, "mean and scale of training utterances", "none", "fit the processor again")
         hub = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-        path = cached_file(
-            pretrained_model_name_or_path,
-            FILE_NAME,
-            _raise_exceptions_for_missing_entries=False,
-            **{name: kwargs[name] for name in hub if name in kwargs},
-        )
+
+        def beside(name: str) -> str | None:
+            return cached_file(
+                pretrained_model_name_or_path,
+                name,
+                _raise_exceptions_for_missing_entries=False,
+                **{key: kwargs[key] for key in hub if key in kwargs},
+            )
+
+        extractor, where = processor.feature_extractor, str(pretrained_model_name_or_path)
+        extractor.load_arrays(beside(ARRAYS_FILE), where)
+        path = beside(FILE_NAME)
         processor.latent_semantic = None if path is None else LatentSemantic.load(path)
         found = 0 if processor.latent_semantic is None else processor.latent_semantic.size
         if found != extractor.text_dimensions:
-            where = f"{FILE_NAME} of {pretrained_model_name_or_path}"
-            raise CheckpointError(where, f"vectors of {extractor.text_dimensions} values", found)
+            raise CheckpointError(f"{FILE_NAME} of {where}", f"vectors of {extractor.text_dimensions} values", found)
         return processor
 
     @classmethod
     def fit(cls, train_rows: Iterable[dict], features: dict[str, dict]) -> "EmotionProcessor":
-        """Fit vocabulary and standardisation on the training utterances and on nothing else.
+        """Fit vocabulary, latent semantic vectors and scalings on the training utterances and on nothing else.
 
-        `features` maps each wanted column of `OPTIONS` to its options. Errors: FeatureError for an unknown column or
-        option, or when the rows hold no word or no recording for it.
+        `features` maps each wanted column of `COLUMNS` to its options: those of `EmotionTokenizer.fit` and
+        `word_vectors` (a mapping with `path`, and options of `embedding_table`) for `input_ids`, of
+        `LatentSemantic.fit` for `text`, of `ColumnFeature` and of the feature named by `feature` for the others.
+        Errors: FeatureError for an unknown column or option, or when the rows hold no word or no media for it.
         """
-        for column, options in features.items():
-            check_known("features", [column], OPTIONS)
-            check_known(f"features.{column}", options, OPTIONS[column])
-        tokenizer, extractor = None, EmotionFeatureExtractor()
-        if "audio" in features:
-            extractor = EmotionFeatureExtractor(**{"feature": "functionals", **features["audio"]})
-        transcripts, vectors = [], []
+        check_known("features", features, COLUMNS)
+        for column in _TEXT_OPTIONS.keys() & features.keys():
+            check_known(f"features.{column}", features[column], _TEXT_OPTIONS[column])
+        extractor = EmotionFeatureExtractor({name: options for name, options in features.items() if name in KINDS})
+        fitting, transcripts = extractor.fitting(), []
         for row in train_rows:
-            if "input_ids" in features or "text" in features:
-                transcripts.append(_text(row))
-            if extractor.feature is not None and (sound := _sound(row)) is not None:
-                vectors.append(extractor.extract(*sound))
-        if "input_ids" in features:
-            tokenizer = EmotionTokenizer.fit(transcripts, **features["input_ids"])
-        if extractor.feature is not None:
-            extractor.fit(vectors)
+            if not _TEXT_OPTIONS.keys().isdisjoint(features):
+                transcripts.append(words(row))
+            fitting.add(row)
+        fitting.finish()
+        options = dict(features.get("input_ids", {}))
+        vectors = options.pop("word_vectors", None)
+        tokenizer = EmotionTokenizer.fit(transcripts, **options) if "input_ids" in features else None
         processor = cls(tokenizer, extractor)
+        if vectors is not None:
+            processor.embedding_table = _embedding_table(processor.tokenizer, vectors, transcripts)
         if "text" in features:
-            processor.latent_semantic = LatentSemantic.fit([text or "" for text in transcripts], **features["text"])
+            options = dict(features["text"])
+            if (name := options.pop("feature", "latent_semantic")) != "latent_semantic":
+                raise FeatureError("features.text.feature", "'latent_semantic'", repr(name))
+            processor.latent_semantic = LatentSemantic.fit([text or "" for text in transcripts], **options)
             extractor.text_dimensions = processor.latent_semantic.size
         return processor
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The feature columns that this processor makes."""
-        made = {
-            "input_ids": self.tokenizer.num_words > 0,
-            "text": self.latent_semantic is not None,
-            "audio": self.feature_extractor.feature is not None,
-        }
-        return tuple(column for column, here in made.items() if here)
+        made = (self.tokenizer.num_words > 0, self.latent_semantic is not None)
+        made += tuple(column in self.feature_extractor.columns for column in KINDS)
+        return tuple(column for column, here in zip(COLUMNS, made, strict=True) if here)
 
-    def utterance(self, row: dict) -> dict:
-        """Feature columns of one utterance: `input_ids` (ints), `text` and `audio` ((D,) float32), None where missing.
+    @property
+    def stored_columns(self) -> tuple[str, ...]:
+        """Those worth keeping in a dataset: a clip is decoded anew whenever it is needed."""
+        return tuple(column for column in self.columns if column != "visual")
 
-        Words are `text` or `transcript`. Sound is `audio`, a path or (waveform (N,), rate in Hz), a path being cut at
-        `start` and `end` (s); or `audio_path` of a prepared row, cut likewise unless the file is no longer than the
-        utterance (by 0.5 s), then it is the utterance's own recording and its times place it in the dialogue.
-        Other keys are ignored, so that this maps over any dataset.
+    def utterance(self, row: dict, columns: Sequence[str] | None = None) -> dict:
+        """Feature columns of one utterance, all or the `columns` named: arrays or lists, None where it lacks them.
+
+        `input_ids` is a list of ints, `text` (D,), `audio` (D,) or (T, D), `visual` (C, F, Y, X), `mocap` (T, D)
+        float32. Where the media of a row are is told in `features.sources`. Other keys are ignored, so that this maps
+        over any dataset.
         """
-        columns = {}
-        if "input_ids" in self.columns:
-            text = _text(row)
-            columns["input_ids"] = None if text is None else self.tokenizer.encode_words(text)
-        if "text" in self.columns:
-            text = _text(row)
-            columns["text"] = None if text is None else self.latent_semantic.transform(text)
-        if "audio" in self.columns:
-            sound = _sound(row)
-            columns["audio"] = None if sound is None else self.feature_extractor(*sound)
-        return columns
+        made = {}
+        for column in self.columns if columns is None else columns:
+            if column in KINDS:
+                made[column] = self.feature_extractor(column, row)
+                continue
+            text = words(row)
+            encode = self.tokenizer.encode_words if column == "input_ids" else self.latent_semantic.transform
+            made[column] = None if text is None else encode(text)
+        return made
 
     def __call__(
         self, dialogues: dict | Sequence[dict] | Sequence[Sequence[dict]], num_parties: int | None = None
@@ -168,7 +177,7 @@ class EmotionProcessor(ProcessorMixin):
             dialogues = [dialogues]
         batch = EmotionCollator(num_parties)([self._rows(dialogue) for dialogue in dialogues])
         if not any(column in batch for column in self.columns):
-            wanted = " or ".join(dict.fromkeys(column.replace("input_ids", "text") for column in self.columns))
+            wanted = " or ".join(dict.fromkeys(_SOURCES.get(column, column) for column in self.columns))
             raise FeatureError("dialogues", f"an utterance with {wanted or 'a feature'}", "none")
         return BatchFeature(batch)
 
@@ -200,32 +209,12 @@ def _parties(dialogue: Sequence[dict]) -> list[int]:
     return [0] * len(dialogue)
 
 
-def _text(row: dict) -> str | None:
-    text = row.get("text")
-    if text is not None and not isinstance(text, str) and "transcript" in row:
-        text = None  # the text feature of a prepared row, beside its words
-    text = row.get("transcript") if text is None else text
-    if text is not None and not isinstance(text, str):
-        raise FeatureError("text", "a string or None", type(text).__name__)
-    return text
-
-
-def _sound(row: dict) -> tuple[np.ndarray, int] | None:
-    """Waveform (N,) and rate in Hz of an utterance, None where it has no sound."""
-    audio, start, end = row.get("audio"), row.get("start"), row.get("end")
-    start = 0.0 if start is None else start
-    if isinstance(audio, (str, os.PathLike)):
-        return read_audio(audio, start, end)
-    if isinstance(audio, (tuple, list)) and len(audio) == 2 and np.ndim(audio[0]) == 1 and np.ndim(audio[1]) == 0:
-        return np.asarray(audio[0]), audio[1]
-    if audio is not None:
-        raise FeatureError("audio", "a path, (waveform, sampling_rate) or None", type(audio).__name__)
-    path = row.get("audio_path")
-    if path is None or path == "":
-        return None
-    if end is not None and Path(path).is_file() and audio_seconds(path) <= end - start + _OWN_RECORDING_SLACK:
-        return read_audio(path)
-    return read_audio(path, start, end)
+def _embedding_table(tokenizer: EmotionTokenizer, options: dict, transcripts: Sequence[str | None]) -> EmbeddingTable:
+    if not isinstance(options, dict) or "path" not in options:
+        raise FeatureError("features.input_ids.word_vectors", "a mapping with path", repr(options))
+    check_known("features.input_ids.word_vectors", options, _VECTOR_OPTIONS)
+    counts = Counter(word for text in transcripts if text is not None for word in split_words(text))
+    return embedding_table(vocabulary=tokenizer.get_vocab(), counts=counts, **options)
 
 
 class _ProcessorKey(PreTrainedConfig):

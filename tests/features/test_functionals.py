@@ -5,15 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from mm_emotion.errors import FeatureError
-from mm_emotion.features.functionals import (
-    FUNCTIONAL_NAMES,
-    acoustic_functionals,
-    audio_seconds,
-    read_audio,
-)
+from mm_emotion.features.functionals import FUNCTIONAL_NAMES, acoustic_functionals
+from mm_emotion.features.sound import read_audio
 
 
 def named(waveform: np.ndarray, rate: int) -> dict[str, float]:
@@ -126,41 +121,6 @@ def test_it_is_fast():
 def test_bad_signals_are_refused(waveform, rate, message):
     with pytest.raises(FeatureError, match=message):
         acoustic_functionals(waveform, rate)
-
-
-def test_reading_cuts_and_averages_channels(tmp_path):
-    path = tmp_path / "two.wav"
-    left = np.arange(8000, dtype=np.float32) / 16000
-    soundfile.write(path, np.stack([left, np.zeros_like(left)], axis=1), 8000, subtype="FLOAT")
-    waveform, rate = read_audio(path)
-    assert (rate, waveform.dtype, waveform.shape) == (8000, np.float32, (8000,))
-    np.testing.assert_allclose(waveform, left / 2)
-    np.testing.assert_allclose(read_audio(path, 0.25, 0.5)[0], left[2000:4000] / 2)
-    np.testing.assert_allclose(read_audio(path, 0.75, 9.0)[0], left[6000:] / 2)
-    assert audio_seconds(path) == 1.0
-
-
-@pytest.mark.parametrize(("start", "end"), [(1.5, None), (1.0, 2.0), (-0.1, None), (0.5, 0.5), (float("nan"), None)])
-def test_empty_stretches_are_refused(tmp_path, start, end):
-    path = tmp_path / "one.wav"
-    soundfile.write(path, np.zeros(8000), 8000)
-    with pytest.raises(FeatureError, match=r"one\.wav"):
-        read_audio(path, start, end)
-
-
-def test_missing_empty_unreadable_and_non_finite_files_are_refused(tmp_path):
-    (tmp_path / "text.wav").write_text("not a sound")
-    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
-    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 8000, subtype="FLOAT")
-    for name, message in (
-        ("absent.wav", "no such file"),
-        ("text.wav", "readable audio file"),
-        ("empty.wav", "0 frames"),
-        ("nan.wav", "NaN"),
-        ("", "no such file"),
-    ):
-        with pytest.raises(FeatureError, match=message):
-            read_audio(tmp_path / name)
 
 
 @pytest.mark.corpus

@@ -4,6 +4,7 @@ import numpy as np
 import soundfile
 from datasets import Dataset
 
+from mm_emotion.data.rows import column_values
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.training.features import add_features
 
@@ -31,3 +32,18 @@ def test_a_changed_sound_file_is_read_anew(corpus, tmp_path):
     assert np.array_equal(first, np.array(add_features(rows, processor)["audio"]))
     soundfile.write(path, 0.5 * random.standard_normal(9000), 16000)
     assert not np.allclose(first, np.array(add_features(rows, processor)["audio"]))
+
+
+def test_sequences_are_kept_and_clips_are_not(corpus, tmp_path):
+    path = tmp_path / "sound.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(8000), 16000)
+    rows = corpus.select(range(3)).remove_columns(["text", "audio_path"])
+    rows = rows.add_column("audio_path", [str(path), "", str(path)])
+    wanted = {"audio": {"feature": "short_term", "scaling": "min_max"}, "visual": {"frames": 2}}
+    processor = EmotionProcessor.fit(list(rows), wanted)
+    made = add_features(rows, processor)
+    assert "visual" not in made.column_names
+    first, missing, last = column_values(made, "audio")
+    assert missing is None
+    np.testing.assert_array_equal(first, processor.utterance(rows[0], ["audio"])["audio"])
+    np.testing.assert_array_equal(first, last)
