@@ -71,7 +71,9 @@ def find_nvcc() -> str | None:
     if wish == "0" or (wish != "1" and torch.version.cuda is None):
         return None
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    nvcc = shutil.which("nvcc", path=f"{home}/bin" if home else None) or shutil.which("/usr/local/cuda/bin/nvcc")
+    nvcc = (
+        shutil.which(f"{home}/bin/nvcc") if home else shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+    )
     missing = "nvcc was not found; install a CUDA toolkit, or name its folder in CUDA_HOME" if nvcc is None else None
     if find_ninja() is None:
         missing = "ninja was not found; install it with pip"

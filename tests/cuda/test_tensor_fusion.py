@@ -8,7 +8,10 @@ from mm_emotion.ops.tensor_fusion import tensor_fusion_linear, tensor_fusion_lin
 
 pytestmark = [
     pytest.mark.cuda,
-    pytest.mark.skipif("cuda" not in kernel_devices(), reason="needs CUDA kernels, a GPU and MM_EMOTION_CUDA=1"),
+    pytest.mark.skipif(
+        not torch.cuda.is_available() or "cuda" not in kernel_devices(),
+        reason="needs a GPU, CUDA kernels and MM_EMOTION_CUDA=1",
+    ),
 ]
 
 LIMITS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
