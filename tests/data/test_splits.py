@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mm_emotion.data.splits import Split, resolve_split, take, validate_split
 from mm_emotion.data.tables import load_table
 from mm_emotion.errors import SplitError
+from mm_emotion.schema import SPLITS
 
 FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -210,6 +211,11 @@ def test_the_iemocap_splits():
     for number in range(1, 6):
         assert len(validate_split(rows, resolve_split(rows, f"session_fold_{number}"))) == 1
     assert len(resolve_split(rows, "validation_utterances_20").validation) == round(0.2 * 5810)
+    rows = real("iemocap", "iemocap", "four_way_exc")
+    split = resolve_split(rows, "last_20_percent")
+    assert (len(split.train) + len(split.validation), len(split.test)) == (3948, 988)
+    split = resolve_split(rows, "session5_test")
+    assert [sum(len(take(rows, split, part)) for part in parts) for parts in (SPLITS[:2], SPLITS[2:])] == [3838, 1098]
 
 
 @pytest.mark.corpus

@@ -1,4 +1,7 @@
-"""The module of each kind of stage: values and time mask in, values and time mask out."""
+"""The module of each kind of stage: values and time mask in, values and time mask out.
+
+Each also gets `real` (N,), which utterances are no padding, for statistics over the batch.
+"""
 
 import torch
 import torch.nn.functional as F
