@@ -79,11 +79,12 @@ def _untrained(recipe: Recipe) -> torch.nn.Module:
     """The untrained system of a recipe: its model behind its encoders."""
     model = build_model(recipe)
     encoders = {modality: build_model(stage_one_recipe(item, recipe)) for modality, item in recipe.encoders.items()}
-    own_widths = {
-        modality: model.config.modality_dims[modality] - encoder.config.representation_size
-        for modality, encoder in encoders.items()
-        if modality in recipe.features
-    }
+    own_widths = {}
+    for modality, encoder in encoders.items():
+        if modality in recipe.features:
+            hidden = recipe.encoders[modality].output == "hidden_states"
+            made = encoder.config.representation_size if hidden else encoder.config.num_labels
+            own_widths[modality] = model.config.modality_dims[modality] - made
     return compose(recipe, model, encoders, own_widths)
 
 

@@ -200,6 +200,16 @@ def test_an_untrained_fusion_has_the_shape_of_the_trained_one(fusion):
     assert [type(expert).config_class.model_type for expert in model.experts] == ["text_cnn", "hierarchical"]
 
 
+@pytest.mark.parametrize(("output", "made"), [("hidden_states", 5), ("log_probabilities", 6)])
+def test_a_child_with_vectors_of_its_own_beside_an_encoder(fusion, tmp_path, output, made):
+    both = tmp_path / "both.yaml"
+    text = both.read_text().replace("encoders: {text: {", f"encoders: {{text: {{output: {output}, ")
+    both.write_text(text.replace("text: 5", f"text: {made + 3}") + "features: {text: {}}\n")
+    with torch.device("meta"):
+        model = build_model(parse_recipe(fusion, "fusion"))
+    assert model.config.modality_dims == {"text": 3, "audio": 3}
+
+
 def test_a_corpus_is_opened_with_what_the_children_read(fusion, rows, tmp_path):
     recipe = parse_recipe(fusion, "fusion")
     rows.remove_columns(["text", "audio"]).to_parquet(tmp_path / "rows.parquet")
