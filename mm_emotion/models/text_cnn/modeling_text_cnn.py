@@ -31,6 +31,10 @@ class TextCNNForEmotionRecognition(EmotionPreTrainedModel):
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The table of word vectors, as transformers asks for it."""
+        return self.embedding
+
     def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {"input_ids": (None if self.config.pooling == "global" else self.config.max_length,)}
 
