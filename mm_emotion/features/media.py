@@ -39,7 +39,7 @@ def open_media(path: str | os.PathLike) -> Iterator["InputContainer"]:
     if not Path(path).is_file():
         raise FeatureError(field, expected, "no such file")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             yield container
     except av.FFmpegError as error:
         raise FeatureError(field, expected, error) from error
@@ -150,7 +150,10 @@ def read_audio_track(
         if first >= last:
             expected = f"sound from {start} s to {'its end' if end is None else f'{end} s'}"
             raise FeatureError(field, expected, f"{length} s of sound")
-        waveform = np.zeros(last - first, dtype=np.float32)
+        try:
+            waveform = np.zeros(last - first, dtype=np.float32)
+        except MemoryError as error:
+            raise FeatureError(field, "a stretch that fits into memory", f"{length} s of sound") from error
         filled = 0
         for position, piece in _pieces(container, stream, start, rate, field):
             low, high = max(position, first), min(position + len(piece), last)
