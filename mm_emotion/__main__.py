@@ -45,9 +45,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         options.overrides += [*rest, *(word for word in seeds if isinstance(word, str))]
         options.seeds = [word for word in seeds if isinstance(word, int)]
     if options.command == "predict":
-        own = options.text is not None or options.audio is not None
+        own = any(given is not None for given in (options.text, options.audio, options.video))
         if own and (options.data is not None or options.dialogue is not None):
-            parser.error("predict: --data and --dialogue choose from a corpus: not with --text or --audio")
+            parser.error("predict: --data and --dialogue choose from a corpus: not with --text, --audio or --video")
     return options
 
 
@@ -129,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--model", required=True, help="folder of a saved system or a Hub id")
     predict.add_argument("--text", help="transcript of one utterance")
     predict.add_argument("--audio", type=Path, help="sound file of one utterance")
+    predict.add_argument("--video", type=Path, help="video file of one utterance, which also gives its sound")
     _data_option(predict)
     predict.add_argument("--dialogue", help="a dialogue of the corpus (default: the first of the part)")
     predict.add_argument("--part", default="test", choices=["train", "validation", "test"])
@@ -305,10 +306,12 @@ def _predict(options: argparse.Namespace) -> None:
 
     quiet_loading()
     model, processor = load_system(options.model)
-    if options.text is not None or options.audio is not None:
-        if options.audio is None and not split_words(options.text):
-            raise FeatureError("--text", "at least one word or a sound", repr(options.text))
-        given = {"text": options.text, "audio": options.audio and str(options.audio), "speaker": "speaker"}
+    media = {"audio": options.audio, "video": options.video}
+    media = {name: str(path) for name, path in media.items() if path is not None}
+    if options.text is not None or media:
+        if not media and not split_words(options.text):
+            raise FeatureError("--text", "at least one word, a sound or a video", repr(options.text))
+        given = {"text": options.text, **media, "speaker": "speaker"}
         utterances = [{key: value for key, value in given.items() if value is not None}]
         labels = [None]
     else:
@@ -332,14 +335,18 @@ def _dialogue(options: argparse.Namespace, model_folder: Path) -> tuple[list[dic
         raise CorpusError("--dialogue", "a dialogue of the corpus", repr(options.dialogue))
     names = corpus.features["label"].names if "label" in corpus.column_names else None
     labels = [names[row["label"]] if names and row["label"] is not None else None for row in rows]
-    keys = ("utterance_id", "speaker", "transcript", "audio_path", "start", "end")
+    keys = ("utterance_id", "speaker", "transcript", "audio_path", "video_path", "start", "end")
     return list(rows.select_columns(keys)), labels
 
 
 def _print_table(utterances: list[dict], labels: list[str | None], emotions: list) -> None:
     width = max(len(emotion.label) for emotion in emotions)
     for utterance, label, emotion in zip(utterances, labels, emotions, strict=True):
-        text = utterance.get("text") or utterance.get("transcript") or str(utterance.get("audio", ""))
+        text = (
+            utterance.get("text")
+            or utterance.get("transcript")
+            or str(utterance.get("audio") or utterance.get("video") or "")
+        )
         text = text if len(text) <= 56 else text[:55] + "…"
         mark = "" if label is None else f"   labelled {label}"
         speaker = str(utterance.get("speaker", ""))

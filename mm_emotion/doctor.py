@@ -26,7 +26,7 @@ REQUIRED = (
     "pyyaml",
     "soundfile",
 )
-EXTRAS = {"av": "video", "matplotlib": "figures", "sklearn": "baselines"}
+EXTRAS = {"av": "video", "matplotlib": "figures", "sklearn": "baselines", "opensmile": "opensmile"}
 
 
 def diagnose() -> tuple[list[str], bool]:

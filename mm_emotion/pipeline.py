@@ -77,7 +77,7 @@ def quiet_loading() -> None:
 def predict_dialogue(
     model: torch.nn.Module, processor: EmotionProcessor, utterances: Sequence[dict]
 ) -> list[UtteranceEmotion]:
-    """The emotion of each utterance of one dialogue; an utterance holds any of `text`, `audio` and `speaker`."""
+    """The emotion of each utterance of one dialogue; each holds any of `text`, `audio`, `video`, `speaker`."""
     batch = processor([list(utterances)])
     outputs = model(**batch).logits[0, : len(utterances)].float()  # (U, K)
     regression = model.config.problem_type == "regression"

@@ -152,9 +152,10 @@ def test_predict_prints_a_dialogue_as_a_table(system, prepared, capsys):
         assert "labelled" in line
 
 
-@pytest.mark.parametrize("parts", [("text",), ("audio",), ("text", "audio")])
+@pytest.mark.parametrize("parts", [("text",), ("audio",), ("video",), ("text", "video")])
 def test_predict_answers_on_either_modality(system, miniature, parts, capsys):
-    given = {"text": "what a day", "audio": str(next(miniature.rglob("*.wav")))}
+    sound = str(next(miniature.rglob("*.wav")))
+    given = {"text": "what a day", "audio": sound, "video": sound}  # a video gives its sound
     words = [word for part in parts for word in (f"--{part}", given[part])]
     assert main(["predict", "--model", str(system), *words]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
@@ -217,8 +218,8 @@ BAD = {
     "no raw corpus": (["prepare", "iemocap", "--data-dir", "/nowhere", "--out", "OUT"], "/nowhere"),
     "no sound": (["predict", "--model", "SYSTEM", "--audio", "/nowhere.wav"], "/nowhere.wav"),
     "unknown dialogue": (["predict", "--model", "SYSTEM", "--data", "PREPARED", "--dialogue", "Ses09"], "'Ses09'"),
-    "no word": (["predict", "--model", "SYSTEM", "--text", ""], "at least one word or a sound"),
-    "no word but a mark": (["predict", "--model", "SYSTEM", "--text", "?!"], "at least one word or a sound"),
+    "no word": (["predict", "--model", "SYSTEM", "--text", ""], "at least one word, a sound or a video"),
+    "no word but a mark": (["predict", "--model", "SYSTEM", "--text", "?!"], "at least one word, a sound or a video"),
     "no raw corpus by name": (["prepare", "iemocap", "--data-dir", "/nowhere", "--out", "OUT"],
                               "mm-emotion prepare iemocap: data_dir"),
     "a negative seed": (["train", "demo/miniature_text_cnn", "--data", "PREPARED", "--seeds", "0", "-1"], "--seeds"),

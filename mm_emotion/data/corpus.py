@@ -1,7 +1,7 @@
 """Corpora as datasets of utterances: find and open one, and group its rows into dialogues for a model."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,9 @@ from mm_emotion.errors import CorpusError
 from mm_emotion.schema import AFFECT_DIMENSIONS, IGNORE_INDEX, LABEL_SETS
 
 __all__ = ["TABLE_FEATURES", "DialogueDataset", "check_rows", "load_prepared", "load_table", "open_corpus"]
+
+MEDIA_COLUMNS = ("utterance_id", "audio_path", "video_path", "start", "end")
+"""What tells where the media of an utterance are."""
 
 TABLE_FEATURES = {
     "iemocap": {"audio": ("prosody_disfluency.npz", ("global_prosody", "dis_nv", "ex_dn"))},
@@ -171,12 +174,21 @@ class DialogueDataset(torch.utils.data.Dataset):
     """Rows grouped for a model: item i is a list of utterance rows in position order, as EmotionCollator takes it.
 
     `unit` is "dialogue", or "utterance" for lists of one row. A row holds utterance_id, dialogue_id, party, the
-    `columns`, and `label` or `affect` where the rows have one. `dialogue_ids` and `lengths` have one entry an item;
-    `labels` holds the labels of all items end to end, (N,) int64 with -100 or (N, K) float32 with NaN where there is
-    none, and is None for rows without a label column. Raises CorpusError for no rows or an unknown column or unit.
+    `columns`, and `label` or `affect` where the rows have one. `made` adds columns that are too large to keep, each a
+    function of the row's media columns that is called whenever its item is taken. `dialogue_ids` and `lengths` have one
+    entry an item; `labels` holds the labels of all items end to end, (N,) int64 with -100 or (N, K) float32 with NaN
+    where there is none, and is None for rows without a label column. Raises CorpusError for no rows or an unknown
+    column or unit.
     """
 
-    def __init__(self, rows: Dataset, *, unit: str, columns: Sequence[str]):
+    def __init__(
+        self,
+        rows: Dataset,
+        *,
+        unit: str,
+        columns: Sequence[str],
+        made: Mapping[str, Callable[[dict], np.ndarray | None]] | None = None,
+    ):
         if unit not in ("dialogue", "utterance"):
             raise CorpusError("unit", "dialogue or utterance", repr(unit))
         if len(rows) == 0:
@@ -184,6 +196,8 @@ class DialogueDataset(torch.utils.data.Dataset):
         targets = [name for name in ("label", "affect") if name in rows.column_names]
         names = dict.fromkeys(["utterance_id", "dialogue_id", "party", *columns, *targets])
         self._columns = {name: column_values(rows, name) for name in names}
+        self._made = dict(made or {})
+        self._media = {name: column_values(rows, name) for name in MEDIA_COLUMNS} if self._made else {}
         dialogues: dict[str, list[int]] = {}
         for index, dialogue_id in enumerate(self._columns["dialogue_id"]):
             dialogues.setdefault(dialogue_id, []).append(index)
@@ -202,7 +216,11 @@ class DialogueDataset(torch.utils.data.Dataset):
         return len(self._items)
 
     def __getitem__(self, item: int) -> list[dict]:
-        return [{name: values[index] for name, values in self._columns.items()} for index in self._items[item]]
+        rows = [{name: values[index] for name, values in self._columns.items()} for index in self._items[item]]
+        for row, index in zip(rows, self._items[item], strict=True) if self._made else ():
+            media = {name: values[index] for name, values in self._media.items()}
+            row.update({name: make(media) for name, make in self._made.items()})
+        return rows
 
     def _labels(self) -> np.ndarray | None:
         order = [index for indices in self._items for index in indices]

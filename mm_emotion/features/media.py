@@ -1,5 +1,6 @@
 """Video files through PyAV: their audio track as a waveform, their length, and frames from any point on."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 CUT_SHORT = 0.5  # s that a file may lack of what its header says
 _HEADERS = frozenset(("mov", "matroska", "avi", "asf", "ogg", "wav", "flac"))  # others' lengths are estimates
 _BEFORE = 1.0  # s: where decoding starts before the sound that is wanted, for codecs that need to warm up
+_BACK = 3.0  # s: how far before a place an index is asked when it points behind it
 _JUMP = 0.05  # s: a larger step between the times of neighbouring pieces of sound is a gap
 
 
@@ -37,7 +39,7 @@ def open_media(path: str | os.PathLike) -> Iterator["InputContainer"]:
     if not Path(path).is_file():
         raise FeatureError(field, expected, "no such file")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             yield container
     except av.FFmpegError as error:
         raise FeatureError(field, expected, error) from error
@@ -97,19 +99,23 @@ def decoded_from(container: "InputContainer", stream: "Stream", seconds: float) 
     """
     import av
 
-    if seconds > 0:
-        frames = None
+    origin = origin_of(container)
+    for place in (seconds, seconds - _BACK):
+        if place <= 0:
+            break
+        frames, first = None, None
         try:
-            container.seek(int((origin_of(container) + seconds) * 1e6))
+            # In the stream's own ticks, rounded down: a container's are rounded to the next frame.
+            container.seek(math.floor((origin + place) / stream.time_base), stream=stream)
             frames = _decoded(container, stream)
             first = next(frames, None)
         except (av.FFmpegError, PermissionError):
-            first = None
-        if first is not None and first.time is not None and first.time - origin_of(container) <= seconds:
+            continue
+        if first is not None and first.time is not None and first.time - origin <= seconds:
             yield first
             yield from frames
             return
-    container.seek(int(origin_of(container) * 1e6))
+    container.seek(int(origin * 1e6))
     yield from _decoded(container, stream)
 
 
@@ -144,7 +150,10 @@ def read_audio_track(
         if first >= last:
             expected = f"sound from {start} s to {'its end' if end is None else f'{end} s'}"
             raise FeatureError(field, expected, f"{length} s of sound")
-        waveform = np.zeros(last - first, dtype=np.float32)
+        try:
+            waveform = np.zeros(last - first, dtype=np.float32)
+        except MemoryError as error:
+            raise FeatureError(field, "a stretch that fits into memory", f"{length} s of sound") from error
         filled = 0
         for position, piece in _pieces(container, stream, start, rate, field):
             low, high = max(position, first), min(position + len(piece), last)

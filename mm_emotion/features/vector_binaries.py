@@ -120,7 +120,8 @@ def read_fasttext(path: str | os.PathLike, wanted: dict[bytes, str]) -> dict[str
         parts = [words + part for part in _parts(word, buckets, shortest, longest)] if count > words else []
         parts += [rows[word]] if word in rows else []
         if parts:
-            found[name] = np.asarray(table[parts]).mean(axis=0, dtype=np.float64).astype(np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):  # told below
+                found[name] = np.asarray(table[parts]).mean(axis=0, dtype=np.float64).astype(np.float32)
             if not np.isfinite(found[name]).all():
                 raise FeatureError(f"{field} word {name!r}", "finite numbers", "NaN or infinite ones")
     return found

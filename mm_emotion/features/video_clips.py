@@ -74,7 +74,9 @@ class VideoClips:
             times = start + (np.arange(self.frames) + 0.5) / self.frames * (last - start)
             for number, frame in enumerate(_shown(container, stream, times.tolist(), field)):
                 clip[number] = self._picture(frame)
-        return np.ascontiguousarray(clip.transpose(3, 0, 1, 2), dtype=np.float32) / 255  # (C, F, Y, X)
+        made = np.ascontiguousarray(clip.transpose(3, 0, 1, 2), dtype=np.float32)  # (C, F, Y, X)
+        made /= 255
+        return made
 
     def _picture(self, frame: "VideoFrame") -> np.ndarray:
         """One frame, upright, cropped and scaled, (Y, X, C) uint8."""

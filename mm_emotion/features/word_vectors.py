@@ -88,8 +88,8 @@ def embedding_table(
     return EmbeddingTable(matrix, coverage)
 
 
-def start_from(embedding: torch.nn.Embedding, table: EmbeddingTable, trainable: bool = True) -> None:
-    """Copy the table into the first rows of an embedding; rows that it has beyond them stay as they are.
+def start_from(embedding: torch.nn.Embedding, table: EmbeddingTable) -> None:
+    """Copy the table into the first rows of an embedding; further rows, and whether it is trained, stay as they are.
 
     Errors: FeatureError when the embedding has fewer rows or another width.
     """
@@ -99,7 +99,6 @@ def start_from(embedding: torch.nn.Embedding, table: EmbeddingTable, trainable: 
         raise FeatureError("embedding", f"at least {rows} rows of {width} values", given)
     with torch.no_grad():
         embedding.weight[:rows] = torch.from_numpy(table.matrix).to(embedding.weight)
-    embedding.weight.requires_grad_(trainable)
 
 
 def _unknown_rows(rule: str, seed: int, found: np.ndarray, number: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Predictions of a trained model, the metrics they earn, and the result rows that record them."""
 
 import csv
+import math
 import operator
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ RESULT_COLUMNS = (
 LEGACY = "test (legacy, leaks)"
 """`selected_on` of what chose its epoch on the test part."""
 
+_BATCH_VALUES = 2**24  # inputs of a batch of predictions: a thousand vectors, a few clips
 INTERVAL_METRICS = ("accuracy", "weighted_f1", "unweighted_accuracy")
 
 
@@ -73,7 +75,8 @@ def predict(
 ) -> Prediction:
     """Run `model` over all rows of `dataset`, its work cut over the processes, and give every process the whole result.
 
-    Units of like length share a batch, of about 1 000 utterances unless `batch_size` units are asked for.
+    Units of like length share a batch, of about 1 000 utterances, fewer of clips, unless `batch_size` units are asked
+    for.
     """
     lengths = np.asarray(dataset.lengths)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -84,7 +87,9 @@ def predict(
     count = int(offsets[-1])
     logits = torch.zeros(count, model.config.num_labels, device=device)
     hidden = None
-    for units in _length_batches(lengths, batch_size)[rank::processes]:
+    values = max(math.prod(size or 1 for size in axes) for axes in model.input_shapes().values())
+    utterances = max(1, min(1000, _BATCH_VALUES // values))
+    for units in _length_batches(lengths, batch_size, utterances)[rank::processes]:
         batch = collator([dataset[int(unit)] for unit in units])
         batch.pop("labels", None)
         output = model(**{key: value.to(device) for key, value in batch.items()})
@@ -104,11 +109,11 @@ def predict(
     return Prediction(logits.cpu().numpy(), hidden.cpu().numpy(), labels, dialogue_ids)
 
 
-def _length_batches(lengths: np.ndarray, batch_size: int | None) -> list[np.ndarray]:
+def _length_batches(lengths: np.ndarray, batch_size: int | None, utterances: int) -> list[np.ndarray]:
     order = np.argsort(lengths, kind="stable")[::-1]
     batches, start = [], 0
     while start < len(order):
-        size = batch_size or max(1, 1000 // int(lengths[order[start]]))
+        size = batch_size or max(1, utterances // int(lengths[order[start]]))
         batches.append(order[start : start + size])
         start += size
     return batches

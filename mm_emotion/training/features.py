@@ -1,6 +1,7 @@
 """Features of a corpus by the very processor that is saved with the model, cached by content."""
 
 import hashlib
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,16 @@ def add_features(rows: Dataset, processor: EmotionProcessor) -> Dataset:
     fingerprint = _fingerprint(rows, processor)
     make = partial(processor.utterance, columns=columns)
     return rows.map(make, features=features, desc="features", new_fingerprint=fingerprint)
+
+
+def made_columns(
+    processor: EmotionProcessor | None, columns: Iterable[str]
+) -> dict[str, Callable[[dict], np.ndarray | None]]:
+    """Those of `columns` that the processor makes but no dataset keeps, with the function of a row that makes each."""
+    if processor is None:
+        return {}
+    made = [name for name in columns if name in processor.columns and name not in processor.stored_columns]
+    return {name: partial(processor.feature_extractor, name) for name in made}
 
 
 def _kind(processor: EmotionProcessor, column: str) -> List:

@@ -75,6 +75,7 @@ def run_seed(
     notes = validate_split(corpus, split)
     job = Job(split, seed, Path(out), accelerator or make_accelerator(recipe), progress_bar, state_seconds)
     processor, rows = _featurize(recipe, corpus, job)
+    job = replace(job, processor=processor)
     model, system, rows = _train_system(recipe, rows, job)
     results, predictions = _evaluate(recipe, model, rows, job)
     folder = job.folder(recipe)
@@ -170,7 +171,9 @@ def _evaluate_part(
     recipe: Recipe, model: torch.nn.Module, rows: Dataset, job: Job, part: str, selected_on: str
 ) -> tuple[Prediction, list[dict[str, object]]]:
     part_rows = job.part(rows, part)
-    prediction = predict(model, dataset_of(model, recipe, part_rows), collator_of(model), accelerator=job.accelerator)
+    prediction = predict(
+        model, dataset_of(model, recipe, part_rows, job.processor), collator_of(model), accelerator=job.accelerator
+    )
     facts = RunFacts(job.split, job.seed, selected_on, model.config.is_causal, model.num_parameters())
     scenarios = part_rows["scenario"] if "scenario" in part_rows.column_names else None
     return prediction, part_results(recipe, facts, prediction, part, scenarios)

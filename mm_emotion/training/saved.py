@@ -49,7 +49,7 @@ def evaluate_folder(folder: Path, corpus: Dataset, part: str = "test") -> Evalua
     notes = validate_split(corpus, split)
     rows = add_features(take(corpus, split, part), processor)
     # A system that was trained on single utterances is given single utterances.
-    prediction = predict(model, dataset_of(model, recipe, rows), collator_of(model))
+    prediction = predict(model, dataset_of(model, recipe, rows, processor), collator_of(model))
     # The recipe's own model, as its training counts it: the encoders of a two-stage system have recipes of their own.
     own = model.dialogue if recipe.encoders else model
     saved = read_results(Path(folder) / "results.csv")
@@ -72,7 +72,7 @@ def encode_folder(folder: Path, corpus: Dataset, column: str, out: Path) -> None
         raise CorpusError(f"--out {out}", "a new folder, or an earlier result of encode", "other content")
     model, processor = load_system(folder)
     rows = add_features(corpus, processor)
-    dataset = dataset_of(model, recipe_of(folder), rows)
+    dataset = dataset_of(model, recipe_of(folder), rows, processor)
     vectors = predict(model, dataset, collator_of(model)).hidden_states
     with replace_folder(out) as temporary:
         path = temporary / "encoded.parquet"

@@ -14,16 +14,20 @@ from datasets import Dataset
 from transformers import AutoConfig, AutoModel
 
 from mm_emotion.data.collator import EmotionCollator
-from mm_emotion.data.corpus import DialogueDataset
+from mm_emotion.data.corpus import MEDIA_COLUMNS, DialogueDataset
 from mm_emotion.data.rows import column_values
 from mm_emotion.data.splits import Split, take
 from mm_emotion.errors import CorpusError, FeatureError, RecipeError
+from mm_emotion.features.processor import EmotionProcessor
+from mm_emotion.features.word_vectors import start_from
 from mm_emotion.models import MODELS
 from mm_emotion.models.hierarchical.modeling_hierarchical import HierarchicalForEmotionRecognition
 from mm_emotion.models.late_fusion.modeling_late_fusion import LateFusionForEmotionRecognition
+from mm_emotion.models.modeling_emotion import EmotionPreTrainedModel
 from mm_emotion.schema import IGNORE_INDEX
 from mm_emotion.training.encoding import out_of_fold
 from mm_emotion.training.evaluation import predict
+from mm_emotion.training.features import made_columns
 from mm_emotion.training.fitting import choose_complexity, choose_weights
 from mm_emotion.training.loop import train
 from mm_emotion.training.recipe import FITTED, Encoder, Recipe, load_recipe
@@ -40,6 +44,7 @@ class Job:
     accelerator: Accelerator
     progress_bar: bool = True
     state_seconds: float = 30.0
+    processor: EmotionProcessor | None = None
 
     def part(self, rows: Dataset, name: str) -> Dataset:
         return take(rows, self.split, name)
@@ -104,7 +109,7 @@ def fuse(recipe: Recipe, children: list[torch.nn.Module], rows: Dataset, job: Jo
     model = LateFusionForEmotionRecognition.from_children(children, **options)
     model.to(job.accelerator.device).eval()
     if model.config.rule == "weighted" and "weights" not in options:
-        part = dataset_of(model, recipe, job.part(rows, recipe.protocol.select_on))
+        part = dataset_of(model, recipe, job.part(rows, recipe.protocol.select_on), job.processor)
         _check_labelled(recipe.protocol.select_on, part)
         choose_weights(model, part, collator_of(model), recipe.training.monitor)
     return model
@@ -115,12 +120,13 @@ def fit(recipe: Recipe, rows: Dataset, job: Job, folder: Path, description: str)
     set_seed(job.seed)
     train_rows = job.part(rows, "train")
     model = build_model(recipe, _class_weights(recipe, train_rows))
+    _start_from_vectors(model, job.processor)
     model.to(job.accelerator.device)
     selection = [recipe.protocol.select_on]
     if recipe.protocol.record_test_selection and "test" not in selection:
         selection.append("test")
     parts = {name: job.part(rows, name) for name in ("train", *selection)}
-    datasets = {name: dataset_of(model, recipe, part) for name, part in parts.items()}
+    datasets = {name: dataset_of(model, recipe, part, job.processor) for name, part in parts.items()}
     for name, dataset in datasets.items():
         _check_labelled(name, dataset)
     if recipe.model["model_type"] in FITTED:
@@ -157,7 +163,9 @@ def fit_stage_one(
     vectors = _encode(model, recipe, rows, job, encoder.output)
     present = np.zeros(len(rows), dtype=bool)
     for column in model.input_shapes():
-        present |= np.array([value is not None for value in column_values(rows, column)])
+        # A column that is not kept is made from the video.
+        values = column_values(rows, column if column in rows.column_names else "video_path")
+        present |= np.array([value is not None and len(value) > 0 for value in values])
     if encoder.training_features == "in_fold":
         return model, vectors, present
     if job.split.unit != "dialogue":
@@ -210,13 +218,39 @@ def collator_of(model: torch.nn.Module) -> EmotionCollator:
     return EmotionCollator(num_parties=model.config.num_parties)
 
 
-def dataset_of(model: torch.nn.Module, recipe: Recipe, rows: Dataset) -> DialogueDataset:
-    """The rows in the recipe's unit with the columns that the model reads; raises FeatureError when one is absent."""
-    columns = list(model.input_shapes())
+def dataset_of(
+    model: torch.nn.Module, recipe: Recipe, rows: Dataset, processor: EmotionProcessor | None = None
+) -> DialogueDataset:
+    """The rows in the recipe's unit with the columns that the model reads.
+
+    Clips are made by the processor as they are read. Raises FeatureError when a column is absent.
+    """
+    made = made_columns(processor, model.input_shapes())
+    columns = [column for column in model.input_shapes() if column not in made]
     for column in columns:
         if column not in rows.column_names:
             raise FeatureError(f"column {column!r}", f"to be in the corpus for {recipe.name}", rows.column_names)
-    return DialogueDataset(rows, unit=recipe.training.unit, columns=columns)
+    return DialogueDataset(rows, unit=recipe.training.unit, columns=columns, made=made)
+
+
+def _start_from_vectors(model: torch.nn.Module, processor: EmotionProcessor | None) -> None:
+    """Put the recipe's word vectors, if any, into every embedding of the model that reads words."""
+    if processor is None or processor.embedding_table is None:
+        return
+    readers = [part for part in model.modules() if isinstance(part, EmotionPreTrainedModel)]
+    started = False
+    for reader in readers:
+        try:
+            embedding = reader.get_input_embeddings()
+        except NotImplementedError:
+            continue
+        if embedding is not None:
+            start_from(embedding, processor.embedding_table)
+            started = True
+    if not started and "input_ids" in model.input_shapes():
+        raise RecipeError(
+            "features.input_ids.word_vectors", "a model with a table of word vectors", type(model).__name__
+        )
 
 
 def _check_labelled(part: str, dataset: DialogueDataset) -> None:
@@ -226,7 +260,9 @@ def _check_labelled(part: str, dataset: DialogueDataset) -> None:
 
 
 def _encode(model: torch.nn.Module, recipe: Recipe, rows: Dataset, job: Job, output: str) -> np.ndarray:
-    prediction = predict(model, dataset_of(model, recipe, rows), collator_of(model), accelerator=job.accelerator)
+    prediction = predict(
+        model, dataset_of(model, recipe, rows, job.processor), collator_of(model), accelerator=job.accelerator
+    )
     if output == "hidden_states":
         return prediction.hidden_states
     return torch.from_numpy(prediction.logits).log_softmax(dim=-1).numpy()
@@ -250,7 +286,9 @@ def _identity(recipe: Recipe, parts: dict[str, Dataset], columns: list[str]) -> 
     target = "affect" if recipe.is_regression else "label"
     for part, rows in parts.items():
         digest.update(part.encode())
-        for name in ("utterance_id", "dialogue_id", "position", "party", *columns, target):
+        media = () if set(columns) <= set(rows.column_names) else MEDIA_COLUMNS
+        kept = [name for name in columns if name in rows.column_names]
+        for name in ("utterance_id", "dialogue_id", "position", "party", *kept, *media, target):
             for value in column_values(rows, name):
                 digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
     return digest.hexdigest()

@@ -150,6 +150,22 @@ def test_dialogues_hold_their_rows_in_position_order(make_rows):
         dataset[2]
 
 
+def test_columns_too_large_to_keep_are_made_when_an_item_is_taken(make_rows):
+    rows, calls = make_rows(), []
+
+    def make(row: dict) -> np.ndarray:
+        calls.append(row["utterance_id"])
+        return np.full(2, row["start"])
+
+    dataset = DialogueDataset(rows, unit="utterance", columns=[], made={"visual": make})
+    assert calls == []
+    (row,) = dataset[1]
+    assert calls == [row["utterance_id"]]
+    wanted = dict(zip(rows["utterance_id"], rows["start"], strict=True))[row["utterance_id"]]
+    assert row["visual"].tolist() == [wanted, wanted]
+    assert "video_path" not in row
+
+
 def test_single_utterances_are_dialogues_of_one(make_rows):
     dataset = DialogueDataset(make_rows(), unit="utterance", columns=["text"])
     assert len(dataset) == 60 and dataset.lengths == [1] * 60 and dataset.dialogue_ids[:4] == ["s1d00"] * 3 + ["s1d01"]

@@ -73,6 +73,20 @@ def test_missing_unreadable_and_cut_files_are_refused(tmp_path, make):
         assert name in str(caught.value)
 
 
+def test_a_header_that_lies_about_the_length_is_refused(clip, monkeypatch):
+    monkeypatch.setattr("mm_emotion.features.media.track_seconds", lambda container, stream: 1e13)
+    with pytest.raises(FeatureError, match="fits into memory"):
+        read_audio_track(clip)
+
+
+def test_titles_in_another_encoding_do_no_harm(tmp_path, make):
+    path = make["video"](tmp_path / "clip.mp4", audio_rate=None)
+    whole = path.read_bytes()
+    assert b"VideoHandler" in whole
+    path.write_bytes(whole.replace(b"VideoHandler", b"V\xefdeoHandler"))
+    assert video_seconds(path) == pytest.approx(2.0)
+
+
 def test_without_pyav_the_extra_is_named(clip, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingExtraError, match=r"mm_emotion\[video\]"):

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from mm_emotion.data.miniature import write_miniature
 from mm_emotion.errors import FeatureError
 from mm_emotion.features.mocap import FACE_MARKERS, MOCAP_WIDTH, Mocap, read_markers
 
@@ -106,3 +109,13 @@ def test_missing_files_other_texts_and_other_times_are_refused(files, tmp_path):
 def test_impossible_options_are_refused(options):
     with pytest.raises(FeatureError, match=next(iter(options))):
         Mocap(**options)
+
+
+def test_the_generated_corpus_goes_through(tmp_path):
+    root = write_miniature(tmp_path / "corpus", dialogues=1, utterances=(2, 2), video=False)
+    for face in root.rglob("MOCAP_rotated/*/*.txt"):
+        files = {kind: Path(str(face).replace("rotated", kind)) for kind in ("rotated", "head", "hand")}
+        times, _ = read_markers(face, "rotated")
+        made = Mocap(parts=5)(files, times[0] - 0.01, times[-1] + 0.01)
+        assert np.isfinite(made).all()
+        assert made[:, 24:].std(axis=0).all()  # a listener's hands may lie still

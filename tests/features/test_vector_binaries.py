@@ -86,7 +86,7 @@ def test_other_models_are_refused(path):
     path.write_bytes(gzip.compress(whole))
     with pytest.raises(FeatureError, match="unpack it first"):
         read_vectors(path, {"cold"})
-    path.write_bytes(whole[: -4 * 4] + np.float32([np.nan] * 4).tobytes())
+    path.write_bytes(whole[: flag + 17] + np.float32([[np.inf] * 4, [-np.inf] * 4, [np.nan] * 4] * 18)[:53].tobytes())
     wanted = {f"w{number}" for number in range(200)}
     with pytest.raises(FeatureError, match=r"word 'w.*finite"):
         read_vectors(path, wanted)
