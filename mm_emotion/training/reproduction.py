@@ -31,7 +31,7 @@ from mm_emotion.training.evaluation import (
     versions,
     write_results,
 )
-from mm_emotion.training.features import add_features
+from mm_emotion.training.features import add_features, add_raw_features
 from mm_emotion.training.recipe import Recipe, load_recipe, save_recipe
 from mm_emotion.training.stages import Job, collator_of, dataset_of, fit, fit_stage_one, stage_one_recipe
 from mm_emotion.training.weights import load_best
@@ -115,6 +115,8 @@ def _featurize(recipe: Recipe, corpus: Dataset, job: Job) -> tuple[EmotionProces
     for name, options in [pair for stage in (*stages, recipe) for pair in stage.features.items()]:
         if wanted.setdefault(name, options) != options:
             raise RecipeError(f"features.{name}", f"the options of its stage-one recipe, {wanted[name]}", options)
+    with job.accelerator.main_process_first():
+        corpus = add_raw_features(corpus, wanted)
     processor = EmotionProcessor.fit(job.part(corpus, "train"), features=wanted)
     with job.accelerator.main_process_first():
         return processor, add_features(corpus, processor)
