@@ -66,7 +66,7 @@ def run_seed(
     notes = validate_split(corpus, split)
     job = Job(split, seed, Path(out), accelerator or make_accelerator(recipe), progress_bar, state_seconds)
     processor, rows = _featurize(recipe, corpus, job)
-    job = replace(job, processor=processor)
+    job, notes = replace(job, processor=processor), [*notes, *_feature_notes(processor)]
     encoders: dict[str, torch.nn.Module] = {}
     own_widths: dict[str, int] = {}
     for modality, encoder in recipe.encoders.items():
@@ -120,6 +120,14 @@ def _featurize(recipe: Recipe, corpus: Dataset, job: Job) -> tuple[EmotionProces
     processor = EmotionProcessor.fit(job.part(corpus, "train"), features=wanted)
     with job.accelerator.main_process_first():
         return processor, add_features(corpus, processor)
+
+
+def _feature_notes(processor: EmotionProcessor) -> list[str]:
+    """What a reader of the results must know of the features: licences, and how much the word vectors cover."""
+    notes = [f"{column}: {licence}" for column, licence in processor.feature_extractor.licences.items()]
+    if processor.embedding_table is not None:
+        notes.append(f"word vectors: {processor.embedding_table.coverage}")
+    return notes
 
 
 def _table(vectors: list[np.ndarray | None]) -> np.ndarray:
