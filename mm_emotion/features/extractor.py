@@ -21,6 +21,9 @@ from mm_emotion.schema import IGNORE_INDEX
 FILE_NAME = "features.safetensors"
 """What was fitted on the training utterances, beside the processor's JSON."""
 
+RAW = "raw_"
+"""Before a column's name: what its feature made before scaling, where many processors are fitted on the same rows."""
+
 _FILE_KEYS = ("feature_extractor_type", "processor_class", "auto_map")  # what transformers adds to a saved extractor
 
 
@@ -61,7 +64,13 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         return {key: value for key, value in super().to_dict().items() if key not in ("columns", "scalings")}
 
     def extract(self, column: str, row: dict) -> np.ndarray | None:
-        """What the feature of a column makes of an utterance, before scaling; None where the utterance lacks it."""
+        """What the feature of a column makes of an utterance, before scaling; None where the utterance lacks it.
+
+        A row that holds it already, under `RAW` and the column's name, gives that.
+        """
+        if RAW + column in row:
+            made = row[RAW + column]
+            return None if made is None else np.asarray(made, dtype=np.float32)
         kind = self.columns[column].kind
         try:
             if column == "audio":

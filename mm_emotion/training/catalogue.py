@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformers import AutoConfig
+import torch
 
 from mm_emotion.errors import RecipeError, nearest
 from mm_emotion.schema import MODALITIES
 from mm_emotion.training.recipe import Recipe, list_recipes, load_recipe
+from mm_emotion.training.stages import all_stages, build_model
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def table(found: Sequence[Entry]) -> str:
             entry.recipe.model["model_type"],
             "+".join(entry.modalities),
             "yes" if entry.is_causal else "no",
-            ", ".join(f"{metric} {value:g}" for metric, value in entry.recipe.published.items()) or "-",
+            ", ".join(f"{metric} {value:,.10g}" for metric, value in entry.recipe.published.items()) or "-",
         )
         for entry in found
     ]
@@ -60,7 +61,8 @@ def table(found: Sequence[Entry]) -> str:
 
 
 def _entry(recipe: Recipe) -> Entry:
-    config = AutoConfig.for_model(**recipe.model)
-    reads = {*config.modalities, *recipe.encoders, *recipe.features}
+    with torch.device("meta"):
+        config = build_model(recipe).config
+    reads = {*config.modalities, *(name for stage in all_stages(recipe) for name in stage.features)}
     reads = {"text" if key == "input_ids" else key for key in reads}
     return Entry(recipe, tuple(modality for modality in MODALITIES if modality in reads), config.is_causal)

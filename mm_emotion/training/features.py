@@ -8,8 +8,34 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, Features, List, Value
 
+from mm_emotion.features.column import KINDS
+from mm_emotion.features.extractor import RAW, EmotionFeatureExtractor
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.features.sources import media_files
+
+
+def add_raw_features(rows: Dataset, features: dict[str, dict]) -> Dataset:
+    """`rows` with what the features of sound and motion make before anything is fitted, cached by their own options.
+
+    So that every seed, fold and scaling reads the media once. `features` is a recipe's.
+    """
+    extractor = EmotionFeatureExtractor(
+        {column: options for column, options in features.items() if column in KINDS and column != "visual"}
+    )
+    if not extractor.columns:
+        return rows
+    names = {RAW + column: column for column in extractor.columns}
+    digest = hashlib.sha256(rows._fingerprint.encode())
+    for column, feature in sorted(extractor.columns.items()):
+        digest.update(repr((column, feature.kind.version, feature.kind)).encode())
+    _add_media(digest, rows, list(extractor.columns))
+    types = {name: _kind(extractor, column) for name, column in names.items()}
+    return rows.map(
+        lambda row: {name: extractor.extract(column, row) for name, column in names.items()},
+        features=Features({**rows.features, **types}),
+        desc="media",
+        new_fingerprint=digest.hexdigest()[:32],
+    )
 
 
 def add_features(rows: Dataset, processor: EmotionProcessor) -> Dataset:
@@ -17,10 +43,12 @@ def add_features(rows: Dataset, processor: EmotionProcessor) -> Dataset:
     columns = processor.stored_columns
     if not columns:
         return rows
-    features = Features({**rows.features, **{name: _kind(processor, name) for name in columns}})
+    raw = [RAW + column for column in columns if RAW + column in rows.column_names]
+    kept = {name: kind for name, kind in rows.features.items() if name not in raw}
+    features = Features({**kept, **{name: _kind(processor.feature_extractor, name) for name in columns}})
     fingerprint = _fingerprint(rows, processor)
     make = partial(processor.utterance, columns=columns)
-    return rows.map(make, features=features, desc="features", new_fingerprint=fingerprint)
+    return rows.map(make, features=features, remove_columns=raw, desc="features", new_fingerprint=fingerprint)
 
 
 def made_columns(
@@ -33,11 +61,11 @@ def made_columns(
     return {name: partial(processor.feature_extractor, name) for name in made}
 
 
-def _kind(processor: EmotionProcessor, column: str) -> List:
+def _kind(extractor: EmotionFeatureExtractor, column: str) -> List:
     """The type of a feature column: a list of values, or of steps that are lists of values."""
     if column == "input_ids":
         return List(Value("int32"))
-    made = processor.feature_extractor.columns.get(column)
+    made = extractor.columns.get(column)
     return List(List(Value("float32"))) if made is not None and made.kind.axes == 2 else List(Value("float32"))
 
 
@@ -56,12 +84,16 @@ def _fingerprint(rows: Dataset, processor: EmotionProcessor) -> str:
             digest.update(repr(list(family.terms)).encode())
             digest.update(family.weights.tobytes() + np.ascontiguousarray(family.components).tobytes())
         digest.update(tables.mean.tobytes() + tables.scale.tobytes())
-    made = [column for column in processor.stored_columns if column in processor.feature_extractor.columns]
+    _add_media(digest, rows, [column for column in processor.stored_columns if column in KINDS])
+    return digest.hexdigest()[:32]
+
+
+def _add_media(digest, rows: Dataset, columns: list[str]) -> None:
+    """Put the media files of the columns, as they are now, into a hash."""
     places = [name for name in ("audio_path", "video_path") if name in rows.column_names]
-    if made and places:
+    if columns and places:
         for row in rows.select_columns(places):
-            for path in (path for column in made for path in media_files(row, column)):
+            for path in (path for column in columns for path in media_files(row, column)):
                 if Path(path).is_file():
                     found = Path(path).stat()
                     digest.update(repr((path, found.st_size, found.st_mtime_ns)).encode())
-    return digest.hexdigest()[:32]

@@ -29,7 +29,7 @@ from mm_emotion.training.evaluation import (
     versions,
     write_results,
 )
-from mm_emotion.training.features import add_features
+from mm_emotion.training.features import add_features, add_raw_features
 from mm_emotion.training.recipe import Recipe, save_recipe
 from mm_emotion.training.stages import (
     Job,
@@ -75,7 +75,7 @@ def run_seed(
     notes = validate_split(corpus, split)
     job = Job(split, seed, Path(out), accelerator or make_accelerator(recipe), progress_bar, state_seconds)
     processor, rows = _featurize(recipe, corpus, job)
-    job = replace(job, processor=processor)
+    job, notes = replace(job, processor=processor), [*notes, *_feature_notes(processor)]
     model, system, rows = _train_system(recipe, rows, job)
     results, predictions = _evaluate(recipe, model, rows, job)
     folder = job.folder(recipe)
@@ -138,9 +138,19 @@ def _featurize(recipe: Recipe, corpus: Dataset, job: Job) -> tuple[EmotionProces
     for name, options in [pair for stage in all_stages(recipe) for pair in stage.features.items()]:
         if wanted.setdefault(name, options) != options:
             raise RecipeError(f"features.{name}", f"the options of its stage-one recipe, {wanted[name]}", options)
+    with job.accelerator.main_process_first():
+        corpus = add_raw_features(corpus, wanted)
     processor = EmotionProcessor.fit(job.part(corpus, "train"), features=wanted)
     with job.accelerator.main_process_first():
         return processor, add_features(corpus, processor)
+
+
+def _feature_notes(processor: EmotionProcessor) -> list[str]:
+    """What a reader of the results must know of the features: licences, and how much the word vectors cover."""
+    notes = [f"{column}: {licence}" for column, licence in processor.feature_extractor.licences.items()]
+    if processor.embedding_table is not None:
+        notes.append(f"word vectors: {processor.embedding_table.coverage}")
+    return notes
 
 
 def _table(vectors: list[np.ndarray | None]) -> np.ndarray:

@@ -1,12 +1,16 @@
 """Cached features are those of this very processor and of the sound files as they are now."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import soundfile
 from datasets import Dataset
 
 from mm_emotion.data.rows import column_values
+from mm_emotion.errors import FeatureError
 from mm_emotion.features.processor import EmotionProcessor
-from mm_emotion.training.features import add_features
+from mm_emotion.training.features import add_features, add_raw_features
 
 
 def test_another_vocabulary_is_not_served_from_the_cache(corpus, tmp_path):
@@ -47,3 +51,27 @@ def test_sequences_are_kept_and_clips_are_not(corpus, tmp_path):
     assert missing is None
     np.testing.assert_array_equal(first, processor.utterance(rows[0], ["audio"])["audio"])
     np.testing.assert_array_equal(first, last)
+
+
+def test_media_are_read_once_for_every_processor(corpus, tmp_path):
+    random = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{number}.wav") for number in range(3)]
+    for path in paths:
+        soundfile.write(path, 0.1 * random.standard_normal(8000), 16000)
+    rows = corpus.select(range(4)).remove_columns(["text", "audio_path"]).add_column("audio_path", [*paths, ""])
+    rows.to_parquet(tmp_path / "corpus.parquet")
+    rows = Dataset.from_parquet(str(tmp_path / "corpus.parquet"), cache_dir=str(tmp_path / "cache"))
+    wanted = {"audio": {"feature": "short_term"}, "input_ids": {}, "visual": {}}
+    direct = add_features(rows, EmotionProcessor.fit(list(rows), wanted))
+    raw = add_raw_features(rows, wanted)
+    for path in paths:
+        Path(path).unlink()
+    made = add_features(raw, EmotionProcessor.fit(raw, wanted))
+    assert made.column_names == direct.column_names
+    for found, expected in zip(column_values(made, "audio"), column_values(direct, "audio"), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    other = add_features(raw, EmotionProcessor.fit(raw, {"audio": {"feature": "short_term", "scaling": "none"}}))
+    assert not np.allclose(column_values(other, "audio")[0], column_values(direct, "audio")[0])
+    soundfile.write(paths[0], np.zeros(8000), 16000)
+    with pytest.raises(FeatureError, match="no such file"):  # the files have changed: they are read anew
+        add_raw_features(rows, wanted)

@@ -67,6 +67,18 @@ def test_a_two_stage_system_is_one_checkpoint_with_the_same_predictions(recipe, 
     np.testing.assert_allclose(again.logits, outcome.predictions["test"].logits, atol=1e-5)
 
 
+def test_word_vectors_are_started_from_and_noted(words, split, tmp_path):
+    (tmp_path / "v.txt").write_text("lake 1 2 3 4 5 6\nrain 6 5 4 3 2 1\n")
+    vectors = f"{{word_vectors: {{path: {tmp_path / 'v.txt'}}}}}"
+    text = STAGE_ONE.replace("input_ids: {}", f"input_ids: {vectors}").replace("epochs: 2", "epochs: 1")
+    text = text.replace("learning_rate: 1e-2", "learning_rate: 1e-9")
+    outcome = run(parse_recipe(text, "words"), words, split, tmp_path)
+    assert any(note.startswith("word vectors: 2 of ") for note in outcome.notes)
+    tokenizer = AutoProcessor.from_pretrained(outcome.model_folder).tokenizer
+    embedding = AutoModel.from_pretrained(outcome.model_folder).embedding.weight.detach()
+    np.testing.assert_allclose(embedding[tokenizer.encode_words("rain")[0]], [6, 5, 4, 3, 2, 1], atol=1e-5)
+
+
 def test_results_say_what_chose_the_epoch_and_mark_the_leak(recipe, words, split, tmp_path):
     rows = run(recipe, words, split, tmp_path).rows
     assert {row["selected_on"] for row in rows if row["fold"] == "validation"} == {"validation"}

@@ -45,10 +45,6 @@ class TextCNNForEmotionRecognition(EmotionPreTrainedModel):
         """The table of word vectors, as transformers asks for it."""
         return self.embedding
 
-    def get_input_embeddings(self) -> nn.Embedding:
-        """The table of word vectors, as transformers asks for it."""
-        return self.embedding
-
     def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {"input_ids": (None if self.config.pooling == "global" else self.config.max_length,)}
 
