@@ -105,6 +105,15 @@ class ThreadBlock {
     __builtin_assume(__isGlobal(from));
     return *from;
   }
+  __device__ void get_two(const float* from, float& low, float& high) const {
+    __builtin_assume(__isGlobal(from));
+    if (reinterpret_cast<uintptr_t>(from) % sizeof(float2) == 0) {
+      const float2 both = *reinterpret_cast<const float2*>(from);
+      low = both.x, high = both.y;
+    } else {
+      low = from[0], high = from[1];
+    }
+  }
   template <typename T>
   __device__ void put(T* to, T value) const {
     __builtin_assume(__isGlobal(to));

@@ -343,11 +343,9 @@ struct Group {
   // Work that belongs to the group as a whole goes round among its blocks.
   MM_DEVICE bool mine(int64_t item) const { return item % s.members == member; }
   // Publishes what this block has put, and waits until all blocks of the group have done so.
-  MM_DEVICE void barrier() {
-    ++epoch;
-    block.arrive(flags + member, epoch);
-    block.wait(flags, s.members, epoch);
-  }
+  MM_DEVICE void barrier() { arrive(), wait(); }
+  MM_DEVICE void arrive() { block.arrive(flags + member, ++epoch); }
+  MM_DEVICE void wait() { block.wait(flags, s.members, epoch); }
   // Zeroes the rows of padding of an array of the direction, (B, U, width) with rows `stride` apart.
   template <typename T>
   MM_DEVICE void clear_padding(T* values, int width, int64_t stride) {
