@@ -1,4 +1,6 @@
-// A block of threads of a card, as the programs of device/scan.h see it, and the launch of a grid of them.
+// A block of threads of a card, as the programs of device/scan.h see it, and the launch of a grid of them. Not yet executed
+// on a GPU; off by default, see scan.cuh. Built with -DMM_EMOTION_DEBUG (in MM_EMOTION_NVCCFLAGS) a block that waits for
+// more than two seconds stops the program instead of hanging.
 #pragma once
 
 #include "../device/fold.h"
@@ -155,7 +157,7 @@ class ThreadBlock {
 #ifdef MM_EMOTION_DEBUG
   __device__ static uint64_t nanoseconds() {
     uint64_t now;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
     return now;
   }
 #endif

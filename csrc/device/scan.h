@@ -6,6 +6,8 @@
 // utterance, with a listener twice. What one block writes for others is written once, so that only a read before the
 // write can go wrong, and that is what the barrier rules out.
 //
+// Not yet executed on a GPU; tests/cuda/test_scan_emulated.py proves them on emulated blocks.
+//
 // Programs speak to a `Block`, which is a block of threads on a card (cuda/block.cuh) or an emulated one in the tests.
 // Every loop of it ends in a barrier of its threads:
 //   each(count, body)             body(index)
