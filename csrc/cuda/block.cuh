@@ -1,4 +1,6 @@
-// A block of threads of a card, as the programs of device/scan.h see it, and the launch of a grid of them.
+// A block of threads of a card, as the programs of device/scan.h see it, and the launch of a grid of them. Not yet executed
+// on a GPU; off by default, see scan.cuh. Built with -DMM_EMOTION_DEBUG (in MM_EMOTION_NVCCFLAGS) a block that waits for
+// more than two seconds stops the program instead of hanging.
 #pragma once
 
 #include "../device/fold.h"
@@ -105,6 +107,15 @@ class ThreadBlock {
     __builtin_assume(__isGlobal(from));
     return *from;
   }
+  __device__ void get_two(const float* from, float& low, float& high) const {
+    __builtin_assume(__isGlobal(from));
+    if (reinterpret_cast<uintptr_t>(from) % sizeof(float2) == 0) {
+      const float2 both = *reinterpret_cast<const float2*>(from);
+      low = both.x, high = both.y;
+    } else {
+      low = from[0], high = from[1];
+    }
+  }
   template <typename T>
   __device__ void put(T* to, T value) const {
     __builtin_assume(__isGlobal(to));
@@ -146,7 +157,7 @@ class ThreadBlock {
 #ifdef MM_EMOTION_DEBUG
   __device__ static uint64_t nanoseconds() {
     uint64_t now;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
     return now;
   }
 #endif

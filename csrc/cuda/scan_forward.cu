@@ -50,7 +50,7 @@ Results run(
   a.emotion = writable<T>(emotion), a.global = writable<T>(global), a.party = writable<T>(party);
   a.attention = writable<T>(attention);
   a.trace = save ? writable<T>(reserve) : scratch<T>(held, inputs, ways * kept);
-  a.scores = scratch<T>(held, inputs, 2 * ways * count * width);
+  a.scores = scratch<T>(held, inputs, 3 * ways * count * width);
   if (!sizes.resident)
     a.packed = scratch<W>(held, inputs, sizes.blocks() * device::ForwardShared<W, T>::packed_size(sizes));
   a.flags = scratch<uint32_t>(held, inputs, sizes.blocks(), true);

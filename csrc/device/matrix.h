@@ -51,7 +51,9 @@ MM_PORTABLE uint16_t round_bfloat16(float value) {
 // Two values of a vector, 0 beyond its width.
 template <typename Block>
 MM_DEVICE uint32_t left_pair(Block& block, const MatrixTile& tile, const float* x, int k) {
-  const float low = k < tile.width ? block.get(x + k) : 0, high = k + 1 < tile.width ? block.get(x + k + 1) : 0;
+  float low = 0, high = 0;
+  if (k + 1 < tile.width) block.get_two(x + k, low, high);
+  else if (k < tile.width) low = block.get(x + k);
   return block.pair(low, high);
 }
 

@@ -15,7 +15,7 @@ inline bool plan(ScanSizes& s, int blocks, int64_t bytes, int64_t (*bytes_of)(co
     s.slices = slices, s.resident = resident;
     const int widest = larger(s.g, larger(s.p, s.e));
     s.members = clamp(blocks / (s.directions * slices), 1, groups_of(widest, kFewestUnits));
-    for (s.chunk = clamp(groups_of(s.most_dialogues(), 8) * 8, 8, kMostDialogues); s.chunk >= 2; s.chunk /= 2)
+    for (s.chunk = clamp(groups_of(s.most_dialogues(), 8) * 8, 8, kMostDialogues); s.chunk >= (resident ? 8 : 2); s.chunk /= 2)
       if (bytes_of(s) <= bytes) return true;
     return false;
   };

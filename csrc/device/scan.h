@@ -6,6 +6,8 @@
 // utterance, with a listener twice. What one block writes for others is written once, so that only a read before the
 // write can go wrong, and that is what the barrier rules out.
 //
+// Not yet executed on a GPU; tests/cuda/test_scan_emulated.py proves them on emulated blocks.
+//
 // Programs speak to a `Block`, which is a block of threads on a card (cuda/block.cuh) or an emulated one in the tests.
 // Every loop of it ends in a barrier of its threads:
 //   each(count, body)             body(index)
@@ -343,11 +345,9 @@ struct Group {
   // Work that belongs to the group as a whole goes round among its blocks.
   MM_DEVICE bool mine(int64_t item) const { return item % s.members == member; }
   // Publishes what this block has put, and waits until all blocks of the group have done so.
-  MM_DEVICE void barrier() {
-    ++epoch;
-    block.arrive(flags + member, epoch);
-    block.wait(flags, s.members, epoch);
-  }
+  MM_DEVICE void barrier() { arrive(), wait(); }
+  MM_DEVICE void arrive() { block.arrive(flags + member, ++epoch); }
+  MM_DEVICE void wait() { block.wait(flags, s.members, epoch); }
   // Zeroes the rows of padding of an array of the direction, (B, U, width) with rows `stride` apart.
   template <typename T>
   MM_DEVICE void clear_padding(T* values, int width, int64_t stride) {

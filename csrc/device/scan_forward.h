@@ -24,7 +24,7 @@ struct ForwardArguments {
   int32_t* order;
   T *emotion, *global, *party, *attention;
   T* trace;   // (R, ScanTrace.size)
-  T* scores;  // (2, R, B, V + U) of the steps with even and with odd numbers
+  T* scores;  // (3, R, B, V + U) of the step at hand, of the next one, and of the one before, which may still be read
   W* packed;  // (blocks, size of a block's weights), unless they are resident
   uint32_t* flags;
   ScanTrace<T> traces[2];  // what is in `trace`
@@ -83,7 +83,6 @@ class Forward {
     const int steps = group.count ? group.ends[0] : 0;
     for (int step = 0; step < steps; ++step) {
       states(step);
-      group.barrier();
       if (!s.listener) continue;
       emotions(step);
       listen(step);
@@ -163,7 +162,7 @@ class Forward {
     return j < known ? past_key(i, j) : trace.keys + group.row(i, j - known) * 3 * s.p;
   }
   MM_DEVICE T* scores(int i, int step) const {
-    return a.scores + ((static_cast<int64_t>(step % 2) * s.directions + group.way) * s.dialogues + group.who[i]) * width;
+    return a.scores + ((static_cast<int64_t>(step % 3) * s.directions + group.way) * s.dialogues + group.who[i]) * width;
   }
   MM_DEVICE const T* query(int i, int step) const { return a.queries + group.cell(group.row(i, step)) * s.g; }
   MM_DEVICE const T* input(int i, int step) const {
@@ -211,7 +210,7 @@ class Forward {
     });
   }
 
-  // Global state and the party that speaks.
+  // Global state and the party that speaks; ends in a barrier.
   MM_DEVICE void states(int step) {
     const int running = group.running(step);
     for (int first = 0; first < running; first += chunk) {
@@ -235,6 +234,7 @@ class Forward {
             [&](int i, int, T sum) { memory.newest[i] = sum; });
       }
       attend(step, first, now);
+      if (running > chunk) leave(step, first, now);
       block.each(now * (g.count + p.count), [&](int index) {
         const int i = index / (g.count + p.count), unit = index % (g.count + p.count);
         if (unit < g.count) global_unit(step, first + i, i, unit);
@@ -243,18 +243,22 @@ class Forward {
     }
     if (!s.listener && step > 0) emotions(step - 1);
     score(step + 1);
+    group.arrive();
+    if (running <= chunk) leave(step, 0, running);  // while others still compute
+    group.wait();
   }
 
   MM_DEVICE T score_of(int i, int slot, int step, int j, int reach) const {
     return step > 0 && j == reach - 1 ? memory.newest[slot] : block.get(scores(i, step) + j);
   }
 
+  MM_DEVICE T weight(int i, int slot, int step, int j) const {
+    return weight_of(score_of(i, slot, step, j, group.known(i) + step), memory.top[slot], memory.sum[slot]);
+  }
+
   // Attention over all earlier states, and the mean of their keys under it.
   MM_DEVICE void attend(int step, int first, int now) {
-    const Units g = group.g, p = group.p;
-    const auto weight = [&](int i, int j) {
-      return weight_of(score_of(first + i, i, step, j, group.known(first + i) + step), memory.top[i], memory.sum[i]);
-    };
+    const Units p = group.p;
     block.template peaks<T>(
         now,
         [&](int i, int lane) {
@@ -271,7 +275,7 @@ class Forward {
         [&](int tile, int lane, T* sums) {
           const int i = tile / across, unit = tile % across * kUnits, reach = group.known(first + i) + step;
           for (int j = lane; j < reach; j += kLanes) {
-            const T share = weight(i, j);
+            const T share = weight(first + i, i, step, j);
             const T* from = key(first + i, j) + p.first + unit;
             MM_UNROLL
             for (int k = 0; k < 3 * kUnits; ++k)
@@ -283,6 +287,11 @@ class Forward {
           const int unit = tile % across * kUnits + which % kUnits, gate = which / kUnits;
           if (gate < 3 && unit < p.count) memory.mixed[(3 * unit + gate) * chunk + tile / across] = sum;
         });
+  }
+
+  // What nothing waits for: the attention, and the contexts that the gradient of W_pc is made of.
+  MM_DEVICE void leave(int step, int first, int now) {
+    const Units g = group.g;
     block.warps(now, [&](int i, int lane) {
       if (!group.mine(first + i)) return;
       const int known = group.known(first + i), end = group.ends[first + i];
@@ -290,7 +299,7 @@ class Forward {
       for (int column = lane; column < width; column += kLanes) {
         const int at = column - s.past, read = group.way == 1 ? end - 1 - at : at;
         const bool past = at < 0 && column < known, fresh = at >= 0 && read >= 0 && read < step;
-        block.put(to + column, past || fresh ? weight(i, past ? column : known + read) : T(0));
+        block.put(to + column, past || fresh ? weight(first + i, i, step, past ? column : known + read) : T(0));
       }
     });
     if (!a.save) return;
@@ -300,7 +309,7 @@ class Forward {
         [&](int tile, int lane, T* sums) {
           const int i = tile / pieces, unit = tile % pieces * kSums<T>, reach = group.known(first + i) + step;
           for (int j = lane; j < reach; j += kLanes) {
-            const T share = weight(i, j);
+            const T share = weight(first + i, i, step, j);
             const T* from = state(first + i, j) + g.first + unit;
             MM_UNROLL
             for (int k = 0; k < kSums<T>; ++k)

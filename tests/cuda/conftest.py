@@ -139,7 +139,7 @@ class Emulation:
         ]
         kind = NAMES[weights[0].dtype]
         order = self.order(s, arguments["speakers"], arguments["lengths"], known)
-        scores = fresh(2, s.directions, s.dialogues, s.past + s.steps)
+        scores = fresh(3, s.directions, s.dialogues, s.past + s.steps)
         packed, flags = self.packed(s, weights[0].dtype, False)
         zeros = torch.zeros(max(s.g, s.p, s.e), dtype=given[0].dtype)
         inputs = {"inputs": given[0], "queries": given[1], "history": history, "start_party": start_party}

@@ -300,6 +300,7 @@ class Block {
     machine.on_get(own, from);
     return *from;
   }
+  void get_two(const float* from, float& low, float& high) const { low = get(from), high = get(from + 1); }
   template <typename T>
   void put(T* to, T value) const {
     machine.on_put(own, to);

@@ -6,7 +6,10 @@ from ctypes import c_double
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
+from torch.utils import _pytree as pytree
 
+from mm_emotion.ops import kernel_devices
 from mm_emotion.ops.dialogue_rnn_scan import ScanState, dialogue_rnn_scan_reference
 
 # Slices of the dialogues, blocks of a group, dialogues side by side, weights in shared memory or not.
@@ -168,6 +171,28 @@ def test_indices_out_of_range_are_taken_to_the_nearest_in_range(emulation):
     unknown = {"state": state._replace(history_lengths=torch.tensor([3, 2, -4]))}
     one, other = emulation.forward(arguments | wanted | known), emulation.forward(arguments | wild | unknown)
     assert all(torch.equal(left, right) for left, right in zip(one[:4], other[:4], strict=True))
+
+
+@pytest.mark.skipif("cpu" not in kernel_devices(), reason="the native extension is not built")
+@pytest.mark.parametrize("listener", [False, True])
+def test_tracing_knows_the_size_of_what_is_kept(emulation, listener):
+    arguments = make(lengths=(3, 2), parties=3, listener=listener, past=(2, 1))
+    kept = emulation.forward(arguments)[4]
+    names = ("inputs", "queries", "speakers", "lengths", "weights", "state")
+
+    def on_device(tensor):
+        return torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
+
+    with FakeTensorMode():
+        inputs, queries, speakers, lengths, weights, state = (
+            pytree.tree_map(
+                lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda"), arguments[name]
+            )
+            for name in names
+        )
+        given = inputs, queries, speakers, lengths, weights
+        output = torch.ops.mm_emotion.dialogue_rnn_scan(*given, None, 1.0, 3, *state, True)
+    assert output[4].shape == kept.shape
 
 
 def test_order_of_walking(emulation):
