@@ -18,7 +18,7 @@ struct Tile {
   using S = Simd<T>;
   typename S::Vector low[ROWS] = {}, high[ROWS] = {};
 
-  // Fetches a line from `ahead` on with each step, `pace` bytes apart.
+  // Meanwhile fetches what lies from `ahead` on, `pace` bytes with each step.
   inline __attribute__((always_inline)) void add(
       int64_t depth, const T* a, int64_t stride, const T* panel, int64_t panel_stride, const char* ahead, int64_t pace) {
     for (int64_t step = 0; step < depth; ++step) {
@@ -47,9 +47,10 @@ inline void with_rows(int64_t rows, const Run& run) {
 }
 
 // Calls run(tile, first row, rows) for every tile of m rows.
+inline int64_t tiles_of(int64_t m) { return (m + TILE - 1) / TILE; }
 template <typename Run>
 inline void each_tile(int64_t m, const Run& run) {
-  const int64_t tiles = (m + TILE - 1) / TILE;
+  const int64_t tiles = tiles_of(m);
   for (int64_t part = 0; part < tiles; ++part) {
     const int64_t begin = m * part / tiles;
     run(part, begin, m * (part + 1) / tiles - begin);
@@ -59,14 +60,13 @@ inline void each_tile(int64_t m, const Run& run) {
 template <typename T>
 void accumulate(
     int64_t m, int64_t depth, const T* x, const T* w, int64_t w_stride, int64_t width, const T* scale, T* y,
-    int64_t y_stride, const T* ahead) {
+    int64_t y_stride, Ahead ahead) {
   using S = Simd<T>;
+  const int64_t pace = ahead.bytes / (tiles_of(m) * depth);
   each_tile(m, [&](int64_t part, int64_t begin, int64_t rows) {
-    const char* fetched = reinterpret_cast<const char*>(ahead) + part * depth * 64;
-    const int64_t pace = part * 64 < 2 * BYTES ? 64 : 0;
     with_rows<TILE>(rows, [&]<int ROWS>() {
       Tile<T, ROWS, true> sums;
-      sums.add(depth, x + begin * depth, 0, w, w_stride, pace ? fetched : reinterpret_cast<const char*>(w), pace);
+      sums.add(depth, x + begin * depth, 0, w, w_stride, ahead.from + part * depth * pace, pace);
       if (width == S::kColumns) {
 #pragma GCC unroll 16
         for (int row = 0; row < ROWS; ++row) {
@@ -118,12 +118,13 @@ void outer(
 
 template <typename T>
 void contract(
-    int64_t m, int64_t depth, const T* w, const T* dy, const T* x, const T* scale, T* d_scale, T* dx, const T* ahead) {
+    int64_t m, int64_t depth, const T* w, const T* dy, const T* x, const T* scale, T* d_scale, T* dx, Ahead ahead) {
   using S = Simd<T>;
-  each_tile(m, [&](int64_t, int64_t begin, int64_t rows) {
+  const int64_t pace = ahead.bytes / (tiles_of(m) * depth);
+  each_tile(m, [&](int64_t part, int64_t begin, int64_t rows) {
     with_rows<TILE>(rows, [&]<int ROWS>() {
       Tile<T, ROWS, false> z;
-      z.add(depth, w + begin * depth, depth, dy, S::kColumns, reinterpret_cast<const char*>(ahead + begin * depth), 64);
+      z.add(depth, w + begin * depth, depth, dy, S::kColumns, ahead.from + part * depth * pace, pace);
       typename S::Vector low = S::load(d_scale), high = S::load(d_scale + S::kLanes);
       const typename S::Vector left = S::load(scale), right = S::load(scale + S::kLanes);
       const T* value = x + begin * S::kColumns;
