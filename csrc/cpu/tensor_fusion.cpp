@@ -57,7 +57,8 @@ struct Fusion {
       const int64_t end = std::min(sizes[2], k + start + count - n);
       n += end - k;
       if (k == 0) *out++ = factor, ++k;
-      for (; k < end; ++k) *out++ = factor * T(last[k - 1]);
+      for (int64_t at = k; at < end; ++at) out[at - k] = factor * T(last[at - 1]);
+      out += end - k;
     }
   }
 
@@ -303,7 +304,7 @@ class WeightGradient {
       : fusion(fusion_), use(fusion_kernels<T>()), d_out(d_out_) {
     const int64_t fitting = kCached / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, fusion.rows) / use.tile;
     blocks = ceiling(fusion.inner, use.tile * std::clamp<int64_t>(fitting, 2, 16));
-    groups = std::min<int64_t>(fusion.sizes[0], kFewestTasks / 2);
+    groups = std::min<int64_t>(fusion.sizes[0], kFewestTasks / 4);
   }
 
   Tensor run(const Tensor& like) {
@@ -351,16 +352,12 @@ class WeightGradient {
   }
   // Rows n of X, tiled, one stretch of the batch after the other; `line` is those of one row of the batch.
   void pack(int64_t start, int64_t count, int64_t stretches, T* line, T* x) const {
-    const int64_t tiles = ceiling(count, use.tile);
     for (int64_t stretch = 0; stretch < stretches; ++stretch) {
       const int64_t first = part(fusion.rows, stretch, stretches);
       const int64_t depth = part(fusion.rows, stretch + 1, stretches) - first;
       for (int64_t step = 0; step < depth; ++step) {
         fusion.product(first + step, start, count, line);
-        for (int64_t tile = 0; tile < tiles; ++tile) {
-          const int64_t low = part(count, tile, tiles), height = part(count, tile + 1, tiles) - low;
-          std::copy_n(line + low, height, x + low * depth + step * height);
-        }
+        use.pack(count, depth, step, line, x);
       }
       x += depth * count;
     }

@@ -22,6 +22,8 @@ struct FusionKernels {
   void (*accumulate)(
       int64_t m, int64_t depth, const T* x, const T* w, int64_t w_stride, int64_t width, const T* scale, T* y,
       int64_t y_stride, Ahead ahead);
+  // Step `step` of the packed x (m, depth), from the m values of all its rows.
+  void (*pack)(int64_t m, int64_t depth, int64_t step, const T* values, T* x);
   // out[n][..width) = (or +=, with `add`) sum_b x[n][b] y[b][..columns) for n < m, x packed.
   void (*outer)(
       int64_t m, int64_t depth, const T* x, const T* y, T* out, int64_t out_stride, int64_t width, bool add);

@@ -57,16 +57,25 @@ inline void each_tile(int64_t m, const Run& run) {
   }
 }
 
+// What one of several equal parts of a call fetches: `bytes` with each of its `depth` steps. Whole lines as long as few
+// parts share the work, so that none is asked for twice.
+inline Ahead share_of(Ahead all, int64_t part, int64_t parts, int64_t depth) {
+  int64_t pace = all.bytes / (parts * depth);
+  if (pace > 32) pace = 64;
+  const int64_t begin = part * depth * pace;
+  return begin < all.bytes ? Ahead{all.from + begin, pace} : Ahead{all.from, 0};
+}
+
 template <typename T>
 void accumulate(
     int64_t m, int64_t depth, const T* x, const T* w, int64_t w_stride, int64_t width, const T* scale, T* y,
     int64_t y_stride, Ahead ahead) {
   using S = Simd<T>;
-  const int64_t pace = ahead.bytes / (tiles_of(m) * depth);
   each_tile(m, [&](int64_t part, int64_t begin, int64_t rows) {
+    const Ahead fetched = share_of(ahead, part, tiles_of(m), depth);
     with_rows<TILE>(rows, [&]<int ROWS>() {
       Tile<T, ROWS, true> sums;
-      sums.add(depth, x + begin * depth, 0, w, w_stride, ahead.from + part * depth * pace, pace);
+      sums.add(depth, x + begin * depth, 0, w, w_stride, fetched.from, fetched.bytes);
       if (width == S::kColumns) {
 #pragma GCC unroll 16
         for (int row = 0; row < ROWS; ++row) {
@@ -84,6 +93,15 @@ void accumulate(
         for (int64_t column = 0; column < width; ++column)
           y[(begin + row) * y_stride + column] += scale[begin + row] * values[column];
       }
+    });
+  });
+}
+
+template <typename T>
+void pack(int64_t m, int64_t depth, int64_t step, const T* values, T* x) {
+  each_tile(m, [&](int64_t, int64_t begin, int64_t rows) {
+    with_rows<TILE>(rows, [&]<int ROWS>() {
+      std::memcpy(x + begin * depth + step * ROWS, values + begin, ROWS * sizeof(T));
     });
   });
 }
@@ -120,11 +138,11 @@ template <typename T>
 void contract(
     int64_t m, int64_t depth, const T* w, const T* dy, const T* x, const T* scale, T* d_scale, T* dx, Ahead ahead) {
   using S = Simd<T>;
-  const int64_t pace = ahead.bytes / (tiles_of(m) * depth);
   each_tile(m, [&](int64_t part, int64_t begin, int64_t rows) {
+    const Ahead fetched = share_of(ahead, part, tiles_of(m), depth);
     with_rows<TILE>(rows, [&]<int ROWS>() {
       Tile<T, ROWS, false> z;
-      z.add(depth, w + begin * depth, depth, dy, S::kColumns, ahead.from + part * depth * pace, pace);
+      z.add(depth, w + begin * depth, depth, dy, S::kColumns, fetched.from, fetched.bytes);
       typename S::Vector low = S::load(d_scale), high = S::load(d_scale + S::kLanes);
       const typename S::Vector left = S::load(scale), right = S::load(scale + S::kLanes);
       const T* value = x + begin * S::kColumns;
@@ -159,6 +177,6 @@ void narrow(int64_t count, const T* from, uint16_t* to) {
 template <typename T>
 const FusionKernels<T>& table() {
   static const FusionKernels<T> all{
-      Simd<T>::kColumns, TILE, accumulate<T>, outer<T>, contract<T>, widen<T>, narrow<T>};
+      Simd<T>::kColumns, TILE, accumulate<T>, pack<T>, outer<T>, contract<T>, widen<T>, narrow<T>};
   return all;
 }
