@@ -309,7 +309,8 @@ class WeightGradient {
 
   Tensor run(const Tensor& like) {
     const std::vector<int64_t> shape(like.sizes().begin(), like.sizes().end());
-    Tensor result = fresh<S>(like, shape);
+    // Not in large pages: on virtual machines whose host takes free memory back, they cost more than they save.
+    Tensor result = torch::stable::new_empty(like, shape);
     S* out = writable<S>(result);
     torch::stable::parallel_for(0, blocks * groups, 1, [&](int64_t begin, int64_t end) { tasks(begin, end, out); });
     return result;
