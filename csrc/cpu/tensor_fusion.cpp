@@ -16,7 +16,7 @@
 namespace mm_emotion {
 namespace {
 
-constexpr int64_t kMostRows = 128;  // of the batch, whose X stays in the second cache
+constexpr int64_t kMostRows = 256;  // of the batch, whose X stays in the second cache
 constexpr int64_t kFewestTasks = 32;
 
 int64_t ceiling(int64_t count, int64_t size) { return (count + size - 1) / size; }
@@ -40,9 +40,25 @@ struct Fusion {
   // Modality m of `count` rows with its 1, rows innermost and `width` of them, the last ones 0.
   void turn(int64_t m, int64_t begin, int64_t count, int64_t width, T* out) const {
     for (int64_t i = 0; i < sizes[m]; ++i, out += width) {
-      const S* from = m < static_cast<int64_t>(xs.size()) ? xs[m].data + begin * (sizes[m] - 1) + i - 1 : nullptr;
-      for (int64_t row = 0; row < count; ++row) out[row] = i ? T(from[row * (sizes[m] - 1)]) : T(1);
+      for (int64_t row = 0; row < count; ++row) out[row] = value(m, begin + row, i);
       std::fill(out + count, out + width, T(0));
+    }
+  }
+
+  // Modality m of a row at i, its 1 included.
+  T value(int64_t m, int64_t row, int64_t i) const { return i ? T(xs[m].data[row * (sizes[m] - 1) + i - 1]) : T(1); }
+
+  // out[i] = X[start + i] of a row for i < count.
+  void product(int64_t row, int64_t start, int64_t count, T* out) const {
+    const S* last = xs.size() == 3 ? xs[2].data + row * (sizes[2] - 1) : nullptr;
+    for (int64_t n = start; n < start + count;) {
+      const T factor = value(1, row, n / sizes[2]);
+      int64_t k = n % sizes[2];
+      const int64_t end = std::min(sizes[2], k + start + count - n);
+      n += end - k;
+      if (k == 0) *out++ = factor, ++k;
+      for (int64_t at = k; at < end; ++at) out[at - k] = factor * T(last[at - 1]);
+      out += end - k;
     }
   }
 
@@ -136,8 +152,8 @@ class Forward {
         const int64_t start = part(fusion.inner, block, blocks), depth = part(fusion.inner, block + 1, blocks) - start;
         if (block != current_block) pack(turned, start, depth, rows, x.data()), current_block = block;
         const T* w = widened<T>(weight(slab), depth * outputs, wide.data());
-        const T* next = reinterpret_cast<const T*>(weight(slab + 1 < slabs ? slab + 1 : slab));
-        for (int64_t h = 0; h < outputs; h += columns, next += depth * columns) {
+        const char* next = reinterpret_cast<const char*>(weight(slab + 1 < last ? slab + 1 : slab));
+        for (int64_t h = 0; h < outputs; h += columns) {
           const int64_t width = std::min(columns, outputs - h);
           const T* from = w + h;
           if (width < columns) {
@@ -145,9 +161,11 @@ class Forward {
               std::copy_n(from + step * outputs, width, panel.data() + step * columns);
             from = panel.data();
           }
+          const int64_t share = depth * width * static_cast<int64_t>(sizeof(S));
           use.accumulate(
               rows, depth, x.data(), from, width < columns ? columns : outputs, width, turned.x[0] + i * rows, y + h,
-              outputs, std::is_same_v<T, S> ? next : from);
+              outputs, {next, share});
+          next += share;
         }
       }
     }
@@ -227,12 +245,13 @@ class ModalityGradients {
         for (int64_t i = 0; i < sizes; ++i) {
           const S* from = fusion.weight.data + (i * fusion.inner + start) * outputs;
           const T* w = widened<T>(from, count * outputs, wide.data());
-          const T* next = std::is_same_v<T, S> && i + 1 < sizes ? w + fusion.inner * outputs : w;
+          const char* next = reinterpret_cast<const char*>(i + 1 < sizes ? from + fusion.inner * outputs : from);
+          const int64_t share = count * outputs * static_cast<int64_t>(sizeof(S)) / panels;
           for (int64_t panel = 0; panel < panels; ++panel)
             use.contract(
                 count, outputs, w, dy.data() + panel * outputs * columns, x.data() + panel * count * columns,
                 turned.x[0] + i * width + panel * columns, d_outer + i * width + panel * columns,
-                dx.data() + panel * count * columns, panel == 0 ? next : w);
+                dx.data() + panel * count * columns, {next + panel * share, share});
         }
         for (int64_t panel = 0; panel < panels; ++panel)
           for (int64_t n = 0; n < count; ++n)
@@ -285,14 +304,15 @@ class WeightGradient {
       : fusion(fusion_), use(fusion_kernels<T>()), d_out(d_out_) {
     const int64_t fitting = kCached / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, fusion.rows) / use.tile;
     blocks = ceiling(fusion.inner, use.tile * std::clamp<int64_t>(fitting, 2, 16));
+    groups = std::min<int64_t>(fusion.sizes[0], kFewestTasks / 4);
   }
 
   Tensor run(const Tensor& like) {
     const std::vector<int64_t> shape(like.sizes().begin(), like.sizes().end());
-    Tensor result = fresh<S>(like, shape);
+    // Not in large pages: on virtual machines whose host takes free memory back, they cost more than they save.
+    Tensor result = torch::stable::new_empty(like, shape);
     S* out = writable<S>(result);
-    torch::stable::parallel_for(
-        0, blocks * fusion.sizes[0], 1, [&](int64_t begin, int64_t end) { tasks(begin, end, out); });
+    torch::stable::parallel_for(0, blocks * groups, 1, [&](int64_t begin, int64_t end) { tasks(begin, end, out); });
     return result;
   }
 
@@ -300,58 +320,57 @@ class WeightGradient {
   static constexpr int64_t kCached = 1 << 20;  // bytes of X
   static constexpr int64_t kDeepest = 512;     // rows of the batch multiplied at a time
 
+  // A task is a block of n for a group of i, so that each thread writes, and first touches, memory of its own.
   void tasks(int64_t begin, int64_t end, S* out) const {
     const int64_t outputs = fusion.outputs, columns = use.columns, rows = fusion.rows;
     const int64_t most = ceiling(fusion.inner, blocks), panels = ceiling(outputs, columns);
     const int64_t stretches = std::max<int64_t>(1, ceiling(rows, kDeepest)), deepest = ceiling(rows, stretches);
-    Turned<T, S> turned(fusion, rows);
-    turned.set(0, rows, rows);
+    std::vector<T> line(most);
     Buffer<T> x(most * rows), dy(panels * columns * deepest), wide(std::is_same_v<T, S> ? 0 : most * outputs);
-    int64_t current = -1;
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t block = task / fusion.sizes[0], i = task % fusion.sizes[0];
+      const int64_t group = task / blocks, block = task % blocks;
       const int64_t start = part(fusion.inner, block, blocks), count = part(fusion.inner, block + 1, blocks) - start;
-      if (block != current) pack(turned, start, count, stretches, x.data()), current = block;
-      S* to = out + (i * fusion.inner + start) * outputs;
-      T* sums = target(to, wide.data());
-      for (int64_t stretch = 0; stretch < stretches; ++stretch) {
-        const int64_t first = part(rows, stretch, stretches), depth = part(rows, stretch + 1, stretches) - first;
-        scale(turned.x[0] + i * rows, first, depth, dy.data());
-        for (int64_t panel = 0; panel < panels; ++panel)
-          use.outer(
-              count, depth, x.data() + first * count, dy.data() + panel * depth * columns, sums + panel * columns,
-              outputs, std::min(columns, outputs - panel * columns), stretch > 0);
+      pack(start, count, stretches, line.data(), x.data());
+      const int64_t last = part(fusion.sizes[0], group + 1, groups);
+      for (int64_t i = part(fusion.sizes[0], group, groups); i < last; ++i) {
+        S* to = out + (i * fusion.inner + start) * outputs;
+        T* sums = target(to, wide.data());
+        for (int64_t stretch = 0; stretch < stretches; ++stretch) {
+          const int64_t first = part(rows, stretch, stretches), depth = part(rows, stretch + 1, stretches) - first;
+          scale(i, first, depth, dy.data());
+          for (int64_t panel = 0; panel < panels; ++panel)
+            use.outer(
+                count, depth, x.data() + first * count, dy.data() + panel * depth * columns, sums + panel * columns,
+                outputs, std::min(columns, outputs - panel * columns), stretch > 0);
+        }
+        if constexpr (!std::is_same_v<T, S>) use.narrow(count * outputs, sums, reinterpret_cast<uint16_t*>(to));
       }
-      if constexpr (!std::is_same_v<T, S>) use.narrow(count * outputs, sums, reinterpret_cast<uint16_t*>(to));
     }
   }
   static T* target(S* out, T* wide) {
     if constexpr (std::is_same_v<T, S>) return out;
     else return wide;
   }
-  // Rows n of X, tiled, one stretch of the batch after the other.
-  void pack(const Turned<T, S>& turned, int64_t start, int64_t count, int64_t stretches, T* x) const {
-    const int64_t tiles = ceiling(count, use.tile), rows = fusion.rows, last = fusion.sizes[2];
+  // Rows n of X, tiled, one stretch of the batch after the other; `line` is those of one row of the batch.
+  void pack(int64_t start, int64_t count, int64_t stretches, T* line, T* x) const {
     for (int64_t stretch = 0; stretch < stretches; ++stretch) {
-      const int64_t first = part(rows, stretch, stretches), depth = part(rows, stretch + 1, stretches) - first;
-      for (int64_t tile = 0; tile < tiles; ++tile) {
-        const int64_t low = part(count, tile, tiles), height = part(count, tile + 1, tiles) - low;
-        for (int64_t r = 0; r < height; ++r) {
-          const int64_t n = start + low + r;
-          const T *a = turned.x[1] + n / last * rows + first, *v = turned.x[2] + n % last * rows + first;
-          for (int64_t row = 0; row < depth; ++row) x[row * height + r] = a[row] * v[row];
-        }
-        x += depth * height;
+      const int64_t first = part(fusion.rows, stretch, stretches);
+      const int64_t depth = part(fusion.rows, stretch + 1, stretches) - first;
+      for (int64_t step = 0; step < depth; ++step) {
+        fusion.product(first + step, start, count, line);
+        use.pack(count, depth, step, line, x);
       }
+      x += depth * count;
     }
   }
-  void scale(const T* factor, int64_t first, int64_t depth, T* dy) const {
+  void scale(int64_t i, int64_t first, int64_t depth, T* dy) const {
     const int64_t outputs = fusion.outputs, columns = use.columns;
     for (int64_t h = 0; h < outputs; h += columns) {
       const int64_t width = std::min(columns, outputs - h);
       for (int64_t row = first; row < first + depth; ++row, dy += columns) {
+        const T factor = fusion.value(0, row, i);
         const S* from = d_out.data + row * outputs + h;
-        for (int64_t column = 0; column < width; ++column) dy[column] = factor[row] * T(from[column]);
+        for (int64_t column = 0; column < width; ++column) dy[column] = factor * T(from[column]);
         std::fill(dy + width, dy + columns, T(0));
       }
     }
@@ -360,7 +379,7 @@ class WeightGradient {
   const Fusion<T, S>& fusion;
   const FusionKernels<T>& use;
   Rows<S> d_out;
-  int64_t blocks;
+  int64_t blocks, groups;
 };
 
 void check(const std::vector<Tensor>& xs, const Tensor& weight) {

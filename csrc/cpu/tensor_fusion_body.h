@@ -18,7 +18,7 @@ struct Tile {
   using S = Simd<T>;
   typename S::Vector low[ROWS] = {}, high[ROWS] = {};
 
-  // Fetches a line from `ahead` on with each step, `pace` bytes apart.
+  // Meanwhile fetches what lies from `ahead` on, `pace` bytes with each step.
   inline __attribute__((always_inline)) void add(
       int64_t depth, const T* a, int64_t stride, const T* panel, int64_t panel_stride, const char* ahead, int64_t pace) {
     for (int64_t step = 0; step < depth; ++step) {
@@ -47,26 +47,35 @@ inline void with_rows(int64_t rows, const Run& run) {
 }
 
 // Calls run(tile, first row, rows) for every tile of m rows.
+inline int64_t tiles_of(int64_t m) { return (m + TILE - 1) / TILE; }
 template <typename Run>
 inline void each_tile(int64_t m, const Run& run) {
-  const int64_t tiles = (m + TILE - 1) / TILE;
+  const int64_t tiles = tiles_of(m);
   for (int64_t part = 0; part < tiles; ++part) {
     const int64_t begin = m * part / tiles;
     run(part, begin, m * (part + 1) / tiles - begin);
   }
 }
 
+// What one of several equal parts of a call fetches: `bytes` with each of its `depth` steps. Whole lines as long as few
+// parts share the work, so that none is asked for twice.
+inline Ahead share_of(Ahead all, int64_t part, int64_t parts, int64_t depth) {
+  int64_t pace = all.bytes / (parts * depth);
+  if (pace > 32) pace = 64;
+  const int64_t begin = part * depth * pace;
+  return begin < all.bytes ? Ahead{all.from + begin, pace} : Ahead{all.from, 0};
+}
+
 template <typename T>
 void accumulate(
     int64_t m, int64_t depth, const T* x, const T* w, int64_t w_stride, int64_t width, const T* scale, T* y,
-    int64_t y_stride, const T* ahead) {
+    int64_t y_stride, Ahead ahead) {
   using S = Simd<T>;
   each_tile(m, [&](int64_t part, int64_t begin, int64_t rows) {
-    const char* fetched = reinterpret_cast<const char*>(ahead) + part * depth * 64;
-    const int64_t pace = part * 64 < 2 * BYTES ? 64 : 0;
+    const Ahead fetched = share_of(ahead, part, tiles_of(m), depth);
     with_rows<TILE>(rows, [&]<int ROWS>() {
       Tile<T, ROWS, true> sums;
-      sums.add(depth, x + begin * depth, 0, w, w_stride, pace ? fetched : reinterpret_cast<const char*>(w), pace);
+      sums.add(depth, x + begin * depth, 0, w, w_stride, fetched.from, fetched.bytes);
       if (width == S::kColumns) {
 #pragma GCC unroll 16
         for (int row = 0; row < ROWS; ++row) {
@@ -84,6 +93,15 @@ void accumulate(
         for (int64_t column = 0; column < width; ++column)
           y[(begin + row) * y_stride + column] += scale[begin + row] * values[column];
       }
+    });
+  });
+}
+
+template <typename T>
+void pack(int64_t m, int64_t depth, int64_t step, const T* values, T* x) {
+  each_tile(m, [&](int64_t, int64_t begin, int64_t rows) {
+    with_rows<TILE>(rows, [&]<int ROWS>() {
+      std::memcpy(x + begin * depth + step * ROWS, values + begin, ROWS * sizeof(T));
     });
   });
 }
@@ -118,12 +136,13 @@ void outer(
 
 template <typename T>
 void contract(
-    int64_t m, int64_t depth, const T* w, const T* dy, const T* x, const T* scale, T* d_scale, T* dx, const T* ahead) {
+    int64_t m, int64_t depth, const T* w, const T* dy, const T* x, const T* scale, T* d_scale, T* dx, Ahead ahead) {
   using S = Simd<T>;
-  each_tile(m, [&](int64_t, int64_t begin, int64_t rows) {
+  each_tile(m, [&](int64_t part, int64_t begin, int64_t rows) {
+    const Ahead fetched = share_of(ahead, part, tiles_of(m), depth);
     with_rows<TILE>(rows, [&]<int ROWS>() {
       Tile<T, ROWS, false> z;
-      z.add(depth, w + begin * depth, depth, dy, S::kColumns, reinterpret_cast<const char*>(ahead + begin * depth), 64);
+      z.add(depth, w + begin * depth, depth, dy, S::kColumns, fetched.from, fetched.bytes);
       typename S::Vector low = S::load(d_scale), high = S::load(d_scale + S::kLanes);
       const typename S::Vector left = S::load(scale), right = S::load(scale + S::kLanes);
       const T* value = x + begin * S::kColumns;
@@ -158,6 +177,6 @@ void narrow(int64_t count, const T* from, uint16_t* to) {
 template <typename T>
 const FusionKernels<T>& table() {
   static const FusionKernels<T> all{
-      Simd<T>::kColumns, TILE, accumulate<T>, outer<T>, contract<T>, widen<T>, narrow<T>};
+      Simd<T>::kColumns, TILE, accumulate<T>, pack<T>, outer<T>, contract<T>, widen<T>, narrow<T>};
   return all;
 }

@@ -1,6 +1,7 @@
 """The product rule: its formula, its limits, and the native kernel against the reference."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -141,6 +142,69 @@ def test_compiles_whole_forward_and_backward():
         torch.testing.assert_close(compiled(**arguments), product_fusion(**arguments))
         for one, other in zip(gradients(compiled, arguments), gradients(product_fusion, arguments), strict=True):
             torch.testing.assert_close(one, other)
+
+
+@native
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+def test_error_against_double_precision(dtype, limit):
+    """Sums over many rows as well, which bfloat16 alone could not hold."""
+    arguments = make((3000, 3, 7), dtype)
+    exact = {name: value.detach().double() if name != "modality_mask" else value for name, value in arguments.items()}
+    exact["log_probs"].requires_grad_(), exact["weights"].requires_grad_()
+    expected = product_fusion_reference(**exact)
+    direction = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    leaves = "log_probs", "weights"
+    out = product_fusion(**arguments)
+    found = [out, *torch.autograd.grad(out, [arguments[name] for name in leaves], direction)]
+    wanted = [expected, *torch.autograd.grad(expected, [exact[name] for name in leaves], direction.double())]
+    for one, other in zip(found, wanted, strict=True):
+        assert one.dtype == dtype
+        assert ((one.double() - other).norm() / other.norm()).item() < limit
+
+
+@native
+def test_a_result_depends_neither_on_the_thread_count_nor_on_chance():
+    arguments = make((9001, 2, 3), torch.float32)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3, 2):
+            torch.set_num_threads(threads)
+            found.append([product_fusion(**arguments), *gradients(product_fusion, arguments)])
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
+
+
+@native
+def test_every_value_of_a_result_is_written():
+    """Fresh memory is NaN here."""
+    for shape in ((37, 3, 5), (0, 2, 3)):
+        arguments = make(shape, torch.float32, ruled_out=0.3)
+        expected = [product_fusion(**arguments), *gradients(product_fusion, arguments)]
+        torch.use_deterministic_algorithms(True)
+        try:
+            assert torch.empty(1).isnan()
+            found = [product_fusion(**arguments), *gradients(product_fusion, arguments)]
+        finally:
+            torch.use_deterministic_algorithms(False)
+        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+@native
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_a_thousand_calls_leave_no_memory_behind():
+    arguments = make((200, 3, 7), torch.float32)
+
+    def pages(calls):
+        for _ in range(calls):
+            gradients(product_fusion, arguments)
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    before = pages(100)
+    # The gradient of the log posteriors alone takes 17 KB.
+    assert pages(1000) - before < 1000
 
 
 @native
