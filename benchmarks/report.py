@@ -10,6 +10,16 @@ SAME = ("processor", "cores", "threads", "torch", "commit", "clock")  # what row
 KEY = ("op", "shape", "dtype", "direction")
 
 
+def show(rows: list[dict[str, object]], left_out: dict[str, str]) -> None:
+    """Print the rows of one case, and why others are missing."""
+    for row in rows:
+        percent = f"{row['percent_of_peak']:.0f} % of peak"
+        megabytes = "" if row.get("extra_mb") is None else f"{row['extra_mb']} MB"
+        print(f"  {row['contender']:42} {row['median_ms']:>9} ms {row['ratio']:>7} x {percent:>17} {megabytes}")
+    for name, reason in left_out.items():
+        print(f"  {name:42} left out: {reason}", flush=True)
+
+
 def write(folder: Path, facts: dict[str, object], rows: list[dict[str, object]]) -> list[Path]:
     """Write `<machine>.json` and `.md`; rows that are there stay unless measured again, or of another commit."""
     folder.mkdir(parents=True, exist_ok=True)

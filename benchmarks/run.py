@@ -1,8 +1,8 @@
 """Speed of every op beside its contenders, as JSON and as a table: `python benchmarks/run.py`.
 
 Figures of a busy machine mean nothing: unless each round finds all threads with a processor of their own, the case is
-not reported, nor any that would follow. `--clock cpu` takes processor time on one thread instead, which is less exact
-but stands some company.
+not reported, nor any that would follow; those before it are. `--clock cpu` takes processor time on one thread instead,
+which is less exact but stands some company.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import report
 import scan
 import torch
 import training
-from timing import BusyMachineError, measure
+from timing import BusyMachineError, measure, wait_for_quiet
 
 GROUPS = {"scan": scan, "fusion": fusion, "product": product, "epoch": training}
 
@@ -42,29 +42,24 @@ def main() -> int:
     torch.set_num_threads(1 if arguments.clock == "cpu" else arguments.threads)
     if arguments.device == "cuda":
         torch.backends.cudnn.allow_tf32 = False  # float32 means float32 for every contender
-    limits = machine.Limits.measure(arguments.device)
-    facts = machine.facts(arguments.device, limits) | {"commit": machine.commit(), "clock": arguments.clock}
-    print(facts)
-    rows, error = [], None
-    for case in cases:
-        print(f"\n{case.label}", flush=True)
-        try:
+    rows: list[dict[str, object]] = []
+    try:
+        if arguments.clock == "wall":
+            wait_for_quiet("rates of the machine")
+        limits = machine.Limits.measure(arguments.device)
+        facts = machine.facts(arguments.device, limits) | {"commit": machine.commit(), "clock": arguments.clock}
+        print(facts)
+        for case in cases:
+            print(f"\n{case.label}", flush=True)
             found, left_out = measure(case, arguments.rounds, arguments.clock, limits)
-        except BusyMachineError as busy:
-            error = busy
-            break
-        for row in found:
-            percent = f"{row['percent_of_peak']:.0f} % of peak"
-            megabytes = "" if row.get("extra_mb") is None else f"{row['extra_mb']} MB"
-            print(f"  {row['contender']:42} {row['median_ms']:>9} ms {row['ratio']:>7} x {percent:>17} {megabytes}")
-        for name, reason in left_out.items():
-            print(f"  {name:42} left out: {reason}")
-        rows += [row | {"commit": facts["commit"]} for row in found]
-    if rows:
-        print("", *report.write(arguments.out, facts, rows), sep="\n")
-    if error is not None:
+            report.show(found, left_out)
+            rows += [row | {"commit": facts["commit"]} for row in found]
+    except BusyMachineError as error:
         print(f"nothing reported: {error}")
         return 1
+    finally:
+        if rows:
+            print("", *report.write(arguments.out, facts, rows), sep="\n")
     return 0
 
 

@@ -162,6 +162,7 @@ def contest(
     left_out = {}
     if compiled:
         # What is compiled runs on one thread, too short to be worth sharing; the matrix products stay PyTorch's.
+        torch.compiler.reset()  # or sizes that differ from those of the case before would become symbols
         compiled_step = torch.compile(rivals.step, options={"cpp.threads": 1})
         contenders["vectorised, steps compiled"] = contender(cells, partial(stepwise, compiled_step))
     if device == "cuda":

@@ -63,7 +63,8 @@ def test_contenders_for_the_scan_agree(benchmark, limits, direction, options):
 @pytest.mark.parametrize("direction", ["forward", "forward+backward"])
 @pytest.mark.parametrize("directions", [1, 2])
 def test_the_step_that_is_compiled_agrees_with_the_others(benchmark, monkeypatch, direction, directions):
-    monkeypatch.setattr(torch, "compile", lambda step: step)
+    monkeypatch.setattr(torch, "compile", lambda step, options: step)
+    monkeypatch.setattr(torch.compiler, "reset", lambda: None)
     monkeypatch.setattr(torch._dynamo, "mark_dynamic", lambda tensor, axis: None)
     contest = benchmark("scan").case(SIZES, LENGTHS, direction, 3, directions, compiled=True).build()
     names = ["literal transcription", "vectorised, steps compiled"]
