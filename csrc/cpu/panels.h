@@ -27,7 +27,7 @@ class Panels {
       : columns(use.columns),
         matrices(std::move(all)),
         direction(direction_),
-        direct(direction == Direction::forward && scan.rows <= 8),
+        direct(direction == Direction::forward && (scan.dialogues <= 2 || scan.rows <= 8)),
         buffer(plan()) {
     if (direct) return;
     const std::vector<T> zeros(largest(), T(0));

@@ -356,9 +356,9 @@ std::tuple<Tensor, Tensor, Tensor> run(
   check("global_states", global_states, {ways, count, steps, scan.g});
   check("attentions", attentions, {ways, count, steps, scan.past + steps});
   check("reserve", reserve, {ways, width});
-  const Tensor d_inputs = fresh<T>(global_states, {count, steps, ways, scan.input_width()});
+  const Tensor d_inputs = pooled<T>(global_states, {count, steps, ways, scan.input_width()});
   const Tensor d_queries = fresh<T>(global_states, {ways, count, steps, scan.g});
-  const Tensor d_gates = fresh<T>(global_states, {ways, d_width});
+  const Tensor d_gates = pooled<T>(global_states, {ways, d_width});
   const Rows<T> emotion(d_emotion), global(d_global), party(d_party), states(global_states), attention(attentions);
   const Rows<T> kept(reserve);
   const Given<T> all{emotion.data, global.data, party.data, states.data, attention.data};

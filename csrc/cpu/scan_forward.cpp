@@ -30,6 +30,13 @@ struct Inputs {
 };
 
 template <typename T>
+void prefetch(const T* from, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(from + i);
+  __builtin_prefetch(from + count - 1);
+}
+
+template <typename T>
 struct Start {
   Rows<T> party, emotion;
 };
@@ -172,7 +179,7 @@ void Walk<T>::advance(const Gru& gru, int64_t rows, int64_t sources, const Finis
     const Desk& desk = desks[member];
     const int64_t first = number * columns, width = std::min(columns, size - first), gate = rows * columns;
     for (int64_t row = 0; row < rows; ++row)
-      for (int64_t part = 0; part < 3; ++part) __builtin_prefetch(cells[row].input + part * size + first);
+      for (int64_t part = 0; part < 3; ++part) prefetch(cells[row].input + part * size + first, width);
     T *sums = desk.sums.data(), *of_left = sums + 4 * gate;
     const auto sum_of = [&](int64_t part) { return sums + (part == 2 ? 3 : part) * gate; };  // r, z, n
     if (gru.width == 0) std::fill(sum_of(2), sum_of(2) + gate, T(0));
@@ -349,7 +356,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> run(
   const Tensor party = fresh<T>(inputs, {ways, count, scan.parties, scan.p});
   const Tensor attention = fresh<T>(inputs, {ways, count, steps, scan.past + steps});
   const int64_t width = save ? count * steps * Trace<T>::width(scan) : 0;
-  const Tensor reserve = fresh<T>(inputs, {ways, width});
+  const Tensor reserve = pooled<T>(inputs, {ways, width});
   const Result<T> result{writable<T>(emotion), writable<T>(global), writable<T>(party), writable<T>(attention)};
   const Start<T> start{Rows<T>(party_states), Rows<T>(emotion_state)};
   const Inputs<T> x(inputs);
