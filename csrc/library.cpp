@@ -16,12 +16,12 @@ STABLE_TORCH_LIBRARY(mm_emotion, m) {
       "Tensor? party_states, Tensor? emotion_state, bool save) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
   // The sequential part of the backward pass: gradients of the inputs (B, U, R, W), of the queries and of every gate.
   m.def(
-      "dialogue_rnn_scan_chain(Tensor d_emotion, Tensor d_global, Tensor d_party, Tensor queries, Tensor speakers, "
+      "dialogue_rnn_scan_chain(Tensor? d_emotion, Tensor? d_global, Tensor? d_party, Tensor queries, Tensor speakers, "
       "Tensor lengths, Tensor[] weights, Tensor? keep_mask, float keep_scale, int num_parties, Tensor? history, "
       "Tensor? history_lengths, Tensor global_states, Tensor attentions, Tensor reserve) -> (Tensor, Tensor, Tensor)");
   // The whole of it; mm_emotion/ops/_dialogue_rnn_scan_native.py adds the weight gradients.
   m.def(
-      "dialogue_rnn_scan_backward(Tensor d_emotion, Tensor d_global, Tensor d_party, Tensor queries, "
+      "dialogue_rnn_scan_backward(Tensor? d_emotion, Tensor? d_global, Tensor? d_party, Tensor queries, "
       "Tensor speakers, Tensor lengths, Tensor[] weights, Tensor? keep_mask, float keep_scale, int num_parties, "
       "Tensor? history, Tensor? history_lengths, Tensor global_states, Tensor attentions, Tensor reserve) "
       "-> (Tensor, Tensor, Tensor[])");

@@ -9,10 +9,47 @@ struct Simd {
 
   static inline Vector load(const T* from) { return *reinterpret_cast<const Unaligned*>(from); }
   static inline void store(T* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
+  // The first `count` lanes; the others are 0, or are not stored.
+  static inline Vector load(const T* from, int64_t count) {
+    if (count >= kLanes) return load(from);
+    T part[kLanes] = {};
+    std::memcpy(part, from, count * sizeof(T));
+    return load(part);
+  }
+  static inline void store(T* to, Vector value, int64_t count) {
+    if (count >= kLanes) return store(to, value);
+    T part[kLanes];
+    store(part, value);
+    std::memcpy(to, part, count * sizeof(T));
+  }
+
+  template <int HALF, size_t... LANE>
+  static inline Vector fold(Vector value, std::index_sequence<LANE...>) {
+    return value + __builtin_shufflevector(value, value, (LANE ^ HALF)...);
+  }
+  template <int HALF = kLanes / 2>
   static inline T total(Vector value) {
-    T sum = 0;
-    for (int64_t lane = 0; lane < kLanes; ++lane) sum += value[lane];
-    return sum;
+    if constexpr (HALF == 0) return value[0];
+    else return total<HALF / 2>(fold<HALF>(value, std::make_index_sequence<kLanes>()));
+  }
+
+  // One round of a transpose: between each row and that HALF further down, squares of HALF by HALF change places.
+  template <int HALF, size_t... LANE>
+  static inline void swap_squares(Vector* rows, std::index_sequence<LANE...>) {
+#pragma GCC unroll 16
+    for (int row = 0; row < kLanes; ++row) {
+      if (row & HALF) continue;
+      const Vector above = rows[row], below = rows[row + HALF];
+      rows[row] = __builtin_shufflevector(above, below, (LANE & HALF ? LANE - HALF + kLanes : LANE)...);
+      rows[row + HALF] = __builtin_shufflevector(above, below, (LANE & HALF ? LANE + kLanes : LANE + HALF)...);
+    }
+  }
+  template <int HALF = kLanes / 2>
+  static inline void transpose(Vector* rows) {
+    if constexpr (HALF > 0) {
+      swap_squares<HALF>(rows, std::make_index_sequence<kLanes>());
+      transpose<HALF / 2>(rows);
+    }
   }
 };
 
@@ -46,6 +83,10 @@ static inline Floats hyperbolic_tangent(Floats x) {
   const Floats near = x + x * s * p;
   return size < 0.625f ? near : (x < 0.0f ? -far : far);
 }
+static inline Doubles exponential(Doubles x) {
+  for (size_t lane = 0; lane < BYTES / sizeof(double); ++lane) x[lane] = std::exp(x[lane]);
+  return x;
+}
 static inline Doubles sigmoid(Doubles x) {
   for (size_t lane = 0; lane < BYTES / sizeof(double); ++lane) x[lane] = 1.0 / (1.0 + std::exp(-x[lane]));
   return x;
@@ -58,9 +99,31 @@ static inline Doubles hyperbolic_tangent(Doubles x) {
 // Values that are fetched ahead: hardware prefetch stops at the end of each page.
 constexpr int64_t kAhead = 512;
 
-// c[i] += tile of packed rows (k, ROWS) times a panel.
+// to[j * count + i] = rows[i][j] for j < size. A vector may run over the end of its line of `to`, and over the end of
+// all of them: the next line is written later, and the caller leaves room behind the last.
+template <typename T>
+void interleave(int64_t count, int64_t size, const T* const* rows, T* to) {
+  using S = Simd<T>;
+  constexpr int64_t lanes = S::kLanes;
+  const int64_t squares = count < lanes ? lanes : count - count % lanes;
+  int64_t j = 0;
+  for (; j + lanes <= size; j += lanes) {
+    for (int64_t first = 0; first < squares; first += lanes) {
+      typename S::Vector square[lanes];
+      for (int64_t i = 0; i < lanes; ++i) square[i] = S::load(rows[first + i < count ? first + i : first] + j);
+      S::transpose(square);
+      for (int64_t i = 0; i < lanes; ++i) S::store(to + (j + i) * count + first, square[i]);
+    }
+    for (int64_t i = squares; i < count; ++i)
+      for (int64_t step = j; step < j + lanes; ++step) to[step * count + i] = rows[i][step];
+  }
+  for (; j < size; ++j)
+    for (int64_t i = 0; i < count; ++i) to[j * count + i] = rows[i][j];
+}
+
+// c (ROWS, columns) = or += packed rows (k, ROWS) times a panel.
 template <typename T, int ROWS>
-void tile(int64_t k, const T* a, const T* panel, T* const* c, int64_t first, int64_t width) {
+void tile(int64_t k, const T* a, const T* panel, T* c, bool add) {
   using S = Simd<T>;
   typename S::Vector low[ROWS] = {}, high[ROWS] = {};
   for (int64_t step = 0; step < k; ++step) {
@@ -75,85 +138,83 @@ void tile(int64_t k, const T* a, const T* panel, T* const* c, int64_t first, int
     a += ROWS;
     panel += 2 * S::kLanes;
   }
-  if (width == 2 * S::kLanes) {
 #pragma GCC unroll 16
-    for (int row = 0; row < ROWS; ++row) {
-      T* to = c[row] + first;
-      S::store(to, S::load(to) + low[row]);
-      S::store(to + S::kLanes, S::load(to + S::kLanes) + high[row]);
-    }
-    return;
-  }
-  T sums[2 * S::kLanes];
-#pragma GCC unroll 16
-  for (int row = 0; row < ROWS; ++row) {
-    S::store(sums, low[row]);
-    S::store(sums + S::kLanes, high[row]);
-    for (int64_t column = 0; column < width; ++column) c[row][first + column] += sums[column];
+  for (int row = 0; row < ROWS; ++row, c += 2 * S::kLanes) {
+    S::store(c, add ? S::load(c) + low[row] : low[row]);
+    S::store(c + S::kLanes, add ? S::load(c + S::kLanes) + high[row] : high[row]);
   }
 }
 
 template <typename T, int ROWS>
-void tile_of(int64_t rows, int64_t k, const T* a, const T* panel, T* const* c, int64_t first, int64_t width) {
+void tile_of(int64_t rows, int64_t k, const T* a, const T* panel, T* c, bool add) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return tile_of<T, ROWS - 1>(rows, k, a, panel, c, first, width);
+    if (rows < ROWS) return tile_of<T, ROWS - 1>(rows, k, a, panel, c, add);
   }
-  tile<T, ROWS>(k, a, panel, c, first, width);
+  tile<T, ROWS>(k, a, panel, c, add);
 }
 
-// In stretches of k that leave the rows of a tile in the first cache.
+// Rows are cut into tiles of about the same height, and k into stretches that leave a tile in the first cache.
+static inline int64_t cut(int64_t size, int64_t part, int64_t parts) { return size * part / parts; }
 template <typename T>
-void multiply(int64_t m, int64_t n, int64_t k, const T* const* a, const T* panels, T* const* c, T* scratch) {
-  constexpr int64_t columns = 2 * Simd<T>::kLanes, longest = 2048 / sizeof(T);
-  const int64_t tiles = (m + TILE - 1) / TILE, stretches = (k + longest - 1) / longest;
+int64_t stretches_of(int64_t k) {
+  constexpr int64_t longest = 2048 / sizeof(T);
+  return (k + longest - 1) / longest;
+}
+
+template <typename T>
+void pack(int64_t m, int64_t k, const T* const* rows, int64_t first, T* packed) {
+  const int64_t tiles = (m + TILE - 1) / TILE, stretches = stretches_of<T>(k);
   for (int64_t stretch = 0; stretch < stretches; ++stretch) {
-    const int64_t start = k * stretch / stretches, depth = k * (stretch + 1) / stretches - start;
+    const int64_t start = cut(k, stretch, stretches), depth = cut(k, stretch + 1, stretches) - start;
     for (int64_t part = 0; part < tiles; ++part) {
-      const int64_t begin = m * part / tiles, rows = m * (part + 1) / tiles - begin;
-      T* packed = scratch + begin * depth;
-      for (int64_t row = 0; row < rows; ++row) {
-        const T* from = a[begin + row] + start;
-        for (int64_t step = 0; step < depth; ++step) packed[step * rows + row] = from[step];
-      }
-    }
-    for (int64_t first = 0; first < n; first += columns) {
-      const int64_t width = n - first < columns ? n - first : columns;
-      const T* panel = panels + first * k + start * columns;
-      for (int64_t part = 0; part < tiles; ++part) {
-        const int64_t begin = m * part / tiles, rows = m * (part + 1) / tiles - begin;
-        tile_of<T, TILE>(rows, depth, scratch + begin * depth, panel, c + begin, first, width);
-      }
+      const int64_t begin = cut(m, part, tiles), count = cut(m, part + 1, tiles) - begin;
+      const T* from[TILE];
+      for (int64_t row = 0; row < count; ++row) from[row] = rows[begin + row] + first + start;
+      interleave(count, depth, from, packed);
+      packed += count * depth;
     }
   }
 }
 
 template <typename T>
-inline void gru_step(T* h_n, T* r, T* z, T* n, const T* before, T* after) {
+void multiply(int64_t m, int64_t k, const T* packed, const T* panel, T* c, bool add) {
+  constexpr int64_t columns = 2 * Simd<T>::kLanes;
+  const int64_t tiles = (m + TILE - 1) / TILE, stretches = stretches_of<T>(k);
+  for (int64_t stretch = 0; stretch < stretches; ++stretch) {
+    const int64_t start = cut(k, stretch, stretches), depth = cut(k, stretch + 1, stretches) - start;
+    for (int64_t part = 0; part < tiles; ++part) {
+      const int64_t begin = cut(m, part, tiles), count = cut(m, part + 1, tiles) - begin;
+      tile_of<T, TILE>(count, depth, packed, panel, c + begin * columns, add || stretch > 0);
+      packed += count * depth;
+    }
+    panel += depth * columns;
+  }
+}
+
+template <typename T>
+void gru(int64_t m, int64_t size, int64_t first, int64_t width, const T* sums, const T* bias, const Cell<T>* cells) {
   using S = Simd<T>;
-  const typename S::Vector reset = sigmoid(S::load(r)), update = sigmoid(S::load(z));
-  const typename S::Vector candidate = hyperbolic_tangent(S::load(n) + reset * S::load(h_n));
-  S::store(r, reset);
-  S::store(z, update);
-  S::store(n, candidate);
-  S::store(after, candidate + update * (S::load(before) - candidate));
-}
-
-template <typename T>
-void gru(int64_t size, T* gates, const T* before, T* after) {
-  constexpr int64_t lanes = Simd<T>::kLanes;
-  int64_t i = 0;
-  for (; i + lanes <= size; i += lanes) {
-    T* at = gates + i;
-    gru_step(at, at + size, at + 2 * size, at + 3 * size, before + i, after + i);
+  using Vector = typename S::Vector;
+  constexpr int64_t lanes = S::kLanes, columns = 2 * lanes;
+  const int64_t gate = m * columns;
+  for (int64_t row = 0; row < m; ++row, sums += columns) {
+    const Cell<T>& cell = cells[row];
+    for (int64_t i = 0; i < width; i += lanes) {
+      const int64_t count = width - i;
+      const T *sum = sums + i, *input = cell.input + first + i, *own = bias + first + i;
+      const Vector r = sigmoid(S::load(sum) + S::load(input, count) + S::load(own, count));
+      const Vector z = sigmoid(S::load(sum + gate) + S::load(input + size, count) + S::load(own + size, count));
+      const Vector h_n = S::load(sum + 2 * gate) + S::load(own + 2 * size, count);
+      const Vector n = hyperbolic_tangent(S::load(sum + 3 * gate) + S::load(input + 2 * size, count) + r * h_n);
+      S::store(cell.after + first + i, n + z * (S::load(cell.before + first + i, count) - n), count);
+      if (cell.gates == nullptr) continue;
+      T* to = cell.gates + first + i;
+      S::store(to, h_n, count);
+      S::store(to + size, r, count);
+      S::store(to + 2 * size, z, count);
+      S::store(to + 3 * size, n, count);
+    }
   }
-  const int64_t rest = size - i;
-  if (rest == 0) return;
-  T parts[6][lanes] = {};
-  for (int64_t gate = 0; gate < 4; ++gate) std::memcpy(parts[gate], gates + gate * size + i, rest * sizeof(T));
-  std::memcpy(parts[4], before + i, rest * sizeof(T));
-  gru_step(parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]);
-  for (int64_t gate = 1; gate < 4; ++gate) std::memcpy(gates + gate * size + i, parts[gate], rest * sizeof(T));
-  std::memcpy(after + i, parts[5], rest * sizeof(T));
 }
 
 template <typename T>
@@ -228,6 +289,17 @@ void mix(int64_t count, int64_t size, const T* rows, const T* weights, T* out) {
 }
 
 template <typename T>
+void softmax(int64_t count, T* values) {
+  using S = Simd<T>;
+  T top = values[0], sum = 0;
+  for (int64_t i = 1; i < count; ++i) top = values[i] > top ? values[i] : top;
+  for (int64_t i = 0; i < count; i += S::kLanes)
+    S::store(values + i, exponential(S::load(values + i, count - i) - top), count - i);
+  for (int64_t i = 0; i < count; ++i) sum += values[i];
+  for (int64_t i = 0; i < count; ++i) values[i] /= sum;
+}
+
+template <typename T>
 void spread(int64_t count, int64_t size, T* rows, const T* a, const T* x, const T* b, const T* y) {
   for (int64_t row = 0; row < count; ++row) {
     T* to = rows + row * size;
@@ -239,6 +311,7 @@ void spread(int64_t count, int64_t size, T* rows, const T* a, const T* x, const 
 template <typename T>
 const Kernels<T>& table(const char* name) {
   static const Kernels<T> all{
-      name, 2 * Simd<T>::kLanes, multiply<T>, gru<T>, gru_backward<T>, dots<T>, mix<T>, spread<T>};
+      name, 2 * Simd<T>::kLanes, TILE,   interleave<T>, pack<T>,    multiply<T>, gru<T>, gru_backward<T>,
+      dots<T>, mix<T>,           softmax<T>, spread<T>};
   return all;
 }

@@ -1,16 +1,18 @@
 // What the forward and the backward pass of the DialogueRNN scan share: sizes, checked arguments, the order of walking,
-// and packed matrices. The equations stand in mm_emotion/ops/dialogue_rnn_scan.py.
+// and what is kept between the two. The equations stand in mm_emotion/ops/dialogue_rnn_scan.py.
 #pragma once
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <numeric>
 #include <optional>
 #include <vector>
 
 #include "../checks.h"
-#include "buffers.h"
 #include "kernels.h"
+#include "memory.h"
+#include "team.h"
 
 namespace mm_emotion {
 
@@ -37,6 +39,8 @@ struct Scan {
   int64_t known(int64_t dialogue) const { return past ? history_lengths.data[dialogue] : 0; }
   int64_t cell(int64_t way, int64_t dialogue, int64_t at) const { return (way * dialogues + dialogue) * steps + at; }
   const bool* kept(int64_t cell_) const { return keep ? keep.data + cell_ * keep_width : nullptr; }
+  // Steps whose emotion states are computed together, from one product for all their rows.
+  int64_t block() const { return std::clamp<int64_t>(512 / std::max<int64_t>(dialogues, 1), 8, 64); }
   int64_t input_width() const { return 3 * g + (listener ? 6 : 3) * p; }
   int64_t largest() const { return std::max({g, p, e}); }
 
@@ -122,7 +126,9 @@ Scan<T>::Scan(const ScanArguments& given, ScalarType type, const char* name)
   }
 }
 
-// Dialogues that one thread walks from end to end in one direction; nothing is shared, so threads never wait.
+constexpr int64_t kBatch = 30;  // rows of a product over many steps
+
+// Dialogues that are walked side by side in one direction; nothing is shared with others, which never wait.
 template <typename T>
 struct Share {
   Share(const Scan<T>& scan, int64_t way_, int64_t slice, int64_t slices) : way(way_) {
@@ -137,14 +143,25 @@ struct Share {
   std::vector<int64_t> ranks;  // places in Scan::order
 };
 
+// Every direction has a team of its own. A larger team reads each weight once for all dialogues, so it comes first; what
+// threads are left over by it, because its phases would get too short, are used for slices of the batch.
 template <typename T, typename Run>
-void in_parallel(const Scan<T>& scan, const Run& run) {
-  constexpr int64_t kFewestRows = 6;  // of a share; fewer read the weights too often for what they compute
-  const int64_t threads = torch::stable::get_num_threads();
-  const int64_t wanted = (threads + scan.directions - 1) / scan.directions;
-  const int64_t slices = std::max<int64_t>(1, std::min(wanted, scan.dialogues / kFewestRows));
-  torch::stable::parallel_for(0, scan.directions * slices, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) run(Share<T>(scan, task / slices, task % slices, slices));
+void in_teams(const Scan<T>& scan, const Run& run) {
+  constexpr int64_t kFewestRows = 6, kLeastWork = 1 << 20;
+  const int64_t threads = std::max<int64_t>(1, torch::stable::get_num_threads() / scan.directions);
+  const int64_t work = 3 * std::min(scan.g * (scan.p + scan.g), scan.p * (scan.g + scan.p));
+  const int64_t blocks = (std::min(scan.g, scan.p) + kernels<T>().columns - 1) / kernels<T>().columns;
+  const int64_t wanted = work * std::max<int64_t>(scan.dialogues, 4) / kLeastWork;
+  const int64_t members = std::clamp<int64_t>(wanted, 1, std::min(threads, blocks));
+  const int64_t slices = std::clamp<int64_t>(threads / members, 1, std::max<int64_t>(1, scan.dialogues / kFewestRows));
+  std::deque<Team> teams;
+  for (int64_t team = 0; team < scan.directions * slices; ++team) teams.emplace_back(members);
+  torch::stable::parallel_for(0, teams.size() * members, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t place = begin; place < end; ++place) {
+      const int64_t index = place / members;
+      Team& team = teams[index];
+      team.join([&] { run(Share<T>(scan, index / slices, index % slices, slices), team); });
+    }
   });
 }
 
@@ -183,82 +200,5 @@ template <typename T>
 inline void drop(int64_t size, T* values, const bool* kept, T scale) {
   for (int64_t i = 0; i < size; ++i) values[i] = kept[i] ? values[i] * scale : T(0);
 }
-
-// W (n, k) read as the matrix (k, n) of a product, or W (k, n) as it is; rows of W are counted from `turn` on.
-template <typename T>
-struct Matrix {
-  const T* weight;
-  int64_t n, k;
-  bool transposed;
-  int64_t turn;
-};
-
-// Products with the matrices of every direction. They are packed as panels, by all threads, unless so few rows will
-// ever be multiplied that reading the weights as they lie costs less.
-template <typename T>
-class Products {
- public:
-  Products(const Scan<T>& scan, std::vector<Matrix<T>> all)
-      : matrices(std::move(all)), direct(scan.dialogues <= 2 || scan.rows <= 8), buffer(plan()) {
-    if (direct) return;
-    const int64_t columns = kernels<T>().columns, total = first.back();
-    torch::stable::parallel_for(0, total, 1, [&](int64_t begin, int64_t end) {
-      size_t index = 0;
-      for (int64_t panel = begin; panel < end; ++panel) {
-        while (panel >= first[index + 1]) ++index;
-        pack(matrices[index], panel - first[index], columns, buffer.data() + starts[index]);
-      }
-    });
-  }
-  // c[i] += a[i] times a matrix, for i < m; scratch holds m times 3 of the largest size.
-  void add(size_t index, int64_t m, const T* const* a, T* const* c, T* scratch) const {
-    const Kernels<T>& use = kernels<T>();
-    const auto [weight, n, k, transposed, turn] = matrices[index];
-    if (!direct) return use.multiply(m, n, k, a, buffer.data() + starts[index], c, scratch);
-    for (int64_t row = 0; row < m; ++row) {
-      if (transposed) {
-        use.dots(n - turn, k, weight + turn * k, a[row], scratch);
-        use.dots(turn, k, weight, a[row], scratch + n - turn);
-        for (int64_t column = 0; column < n; ++column) c[row][column] += scratch[column];
-      } else {
-        use.mix(k - turn, n, weight + turn * n, a[row], c[row]);
-        use.mix(turn, n, weight, a[row] + k - turn, c[row]);
-      }
-    }
-  }
-
- private:
-  int64_t plan() {
-    if (direct) return 0;
-    const int64_t columns = kernels<T>().columns;
-    int64_t size = 0;
-    first.push_back(0);
-    for (const Matrix<T>& matrix : matrices) {
-      const int64_t count = (matrix.n + columns - 1) / columns;
-      starts.push_back(size);
-      first.push_back(first.back() + count);
-      size += count * columns * matrix.k;
-    }
-    return size;
-  }
-  static void pack(const Matrix<T>& from, int64_t panel, int64_t columns, T* to) {
-    const int64_t begin = panel * columns, width = std::min(columns, from.n - begin);
-    to += begin * from.k;
-    for (int64_t step = 0; step < from.k; ++step, to += columns) {
-      if (from.transposed) {
-        for (int64_t column = 0; column < width; ++column)
-          to[column] = from.weight[(begin + column + from.turn) % from.n * from.k + step];
-      } else {
-        std::memcpy(to, from.weight + (step + from.turn) % from.k * from.n + begin, width * sizeof(T));
-      }
-      std::fill(to + width, to + columns, T(0));
-    }
-  }
-
-  std::vector<Matrix<T>> matrices;
-  std::vector<int64_t> starts, first;
-  bool direct;
-  Buffer<T> buffer;
-};
 
 }  // namespace mm_emotion

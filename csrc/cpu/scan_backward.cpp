@@ -4,7 +4,7 @@
 
 #include <tuple>
 
-#include "scan.h"
+#include "panels.h"
 
 namespace mm_emotion {
 namespace {
@@ -26,31 +26,14 @@ struct Gates {
 
 template <typename T>
 struct Given {
-  const T *emotion, *global, *party, *states, *attention;
+  const T *emotion, *global, *party;  // gradients of the states; null where there is none
+  const T *states, *attention;
 };
 
 template <typename T>
 struct Result {
   T *inputs, *queries;  // (B, U, R, W): as one product of all directions gave the inputs; (R, B, U, G)
 };
-
-template <typename T>
-std::vector<Matrix<T>> matrices(const Scan<T>& scan) {
-  std::vector<Matrix<T>> all;
-  const int64_t g = scan.g, p = scan.p, e = scan.e;
-  for (int64_t way = 0; way < scan.directions; ++way) {
-    all.push_back({scan.weight(way, kGq), p, 3 * g, false, 0});
-    all.push_back({scan.weight(way, kGh), g, 3 * g, false, 2 * g});
-    all.push_back({scan.weight(way, kPc), g, 3 * p, false, 0});
-    all.push_back({scan.weight(way, kPq), p, 3 * p, false, 2 * p});
-    all.push_back({scan.weight(way, kEq), p, 3 * e, false, 0});
-    all.push_back({scan.weight(way, kEh), e, 3 * e, false, 2 * e});
-    if (!scan.listener) continue;
-    all.push_back({scan.weight(way, kLs), p, 3 * p, false, 0});
-    all.push_back({scan.weight(way, kLh), p, 3 * p, false, 2 * p});
-  }
-  return all;
-}
 
 // From the gradient of a context to those of the query and of every state it was read from, as value and as key.
 template <typename T>
@@ -80,131 +63,286 @@ void attend_backward(
 }
 
 template <typename T>
-void walk(
-    const Scan<T>& scan, const Share<T>& share, const Given<T>& given, const Products<T>& products, const Trace<T>& trace,
-    const Gates<T>& gates, const Result<T>& result) {
+class Walk {
+ public:
+  Walk(const Scan<T>& scan, const Share<T>& share, const Given<T>& given, const Panels<T>& panels, const Trace<T>& trace,
+       const Gates<T>& gates, const Result<T>& result, Team& team);
+  void run();
+
+ private:
+  // Where a member of the team computes.
+  struct Desk {
+    Desk(int64_t packed_, int64_t summed, int64_t scored, int64_t size)
+        : packed(packed_), sums(summed), scores(scored), direct(size) {}
+    Buffer<T> packed, sums, scores, direct;
+  };
+  // The gradient of a product's left side, for each row, from that of its gates.
+  struct Target {
+    Product product;
+    T* const* to;
+    bool add;
+  };
+
+  bool place(int64_t step);
+  void begin(int64_t index);
+  void propagate(int64_t size, int64_t rows, std::initializer_list<Target> targets, int64_t first_gate = 0);
+  void multiply(Product product, int64_t number, int64_t rows, const Desk& desk) const;
+  void pack(int64_t size, int64_t rows, const T* const* d_gates, int64_t first_gate, const Desk& desk) const;
+  void leave_emotion();
+  void multiply_emotion_inputs(int64_t begin, int64_t end);
+  void leave_listeners();
+  void leave_speakers();
+  void leave_global();
+
+  size_t matrix(Product product) const { return way * (scan.listener ? 8 : 6) + product; }
+  int64_t dialogue(int64_t index) const { return scan.order[share.ranks[index]]; }
+  int64_t row(int64_t index) const { return scan.offsets[now] + share.ranks[index]; }
+  int64_t slot(int64_t step, int64_t index) const { return step % block * count + index; }
+  T* party_of(int64_t index, int64_t who) const { return party.data() + (index * scan.parties + who) * p; }
+  T* states_of(int64_t index) const { return states.data() + index * scan.steps * g; }
+  T* d_input(int64_t index, int64_t position) const {
+    return result.inputs + ((dialogue(index) * scan.steps + position) * scan.directions + way) * scan.input_width();
+  }
+  void drop_from(int64_t offset, int64_t index, int64_t size, T* d) const {
+    if (scan.keep) drop(size, d, scan.kept(cell[index]) + offset, scan.scale);
+  }
+
+  const Scan<T>& scan;
+  const Share<T>& share;
+  const Given<T>& given;
+  const Panels<T>& panels;
+  const Trace<T>& trace;
+  const Gates<T>& gates;
+  const Result<T>& result;
+  Team& team;
   const Kernels<T>& use = kernels<T>();
   const int64_t way = share.way, count = share.ranks.size(), g = scan.g, p = scan.p, e = scan.e;
-  const int64_t parties = scan.parties, matrix = way * (scan.listener ? 8 : 6), width = scan.input_width();
-  Buffer<T> states(count * scan.steps * g), party(count * parties * p), emotion(count * e), context(count * g);
-  Buffer<T> scratch((scan.listener ? parties : 1) * count * 3 * scan.largest());
-  Buffer<T> scores(scan.past + scan.steps), direct(scan.largest());
-  std::vector<const T*> left(count * parties);
-  std::vector<T*> to(count * parties), to_input(count);
-  std::vector<int64_t> row(count), cell(count), at(count), spoken(count);
-  const auto d_input = [&](int64_t dialogue, int64_t position) {
-    return result.inputs + ((dialogue * scan.steps + position) * scan.directions + way) * width;
-  };
-  std::fill(emotion.data(), emotion.data() + count * e, T(0));
-  for (int64_t index = 0; index < count; ++index) {
-    const int64_t dialogue = scan.order[share.ranks[index]], here = way * scan.dialogues + dialogue;
-    std::memcpy(party.data() + index * parties * p, given.party + here * parties * p, parties * p * sizeof(T));
-    const int64_t length = scan.lengths.data[dialogue];
-    const T* d_global = given.global + here * scan.steps * g;
-    std::memcpy(states.data() + index * scan.steps * g, d_global, length * g * sizeof(T));
-    for (int64_t position = length; position < scan.steps; ++position)
-      std::fill(d_input(dialogue, position), d_input(dialogue, position) + width, T(0));
-    T* padding = result.queries + (here * scan.steps + length) * g;
-    std::fill(padding, padding + (scan.steps - length) * g, T(0));
+  const int64_t columns = use.columns, block = scan.block(), part;  // values of a packed gate
+  Buffer<T> states, party, emotion, context;  // gradients of what later steps have read
+  Buffer<T> spoken_to;                        // gradients of the new party states by the emotion GRU, of a block of steps
+  std::deque<Desk> desks;
+
+  int64_t now = 0, running = 0;           // the step, and how many dialogues are that long
+  std::vector<int64_t> cell, spoken, at;  // by place in the share
+  std::vector<const T*> d_gates;          // rows of the next products
+  std::vector<T*> to, also_to;
+};
+
+template <typename T>
+Walk<T>::Walk(
+    const Scan<T>& scan_, const Share<T>& share_, const Given<T>& given_, const Panels<T>& panels_,
+    const Trace<T>& trace_, const Gates<T>& gates_, const Result<T>& result_, Team& team_)
+    : scan(scan_), share(share_), given(given_), panels(panels_), trace(trace_), gates(gates_), result(result_),
+      team(team_),
+      part(panels.pack_size(std::max(count * (scan.listener ? scan.parties : 1), kBatch), scan.largest())),
+      states(count * scan.steps * g), party(count * scan.parties * p), emotion(count * e), context(count * g),
+      spoken_to(block * count * p),
+      cell(count), spoken(count), at(count) {
+  const int64_t rows = std::max(count * (scan.listener ? scan.parties : 1), kBatch);
+  d_gates.resize(rows), to.resize(rows), also_to.resize(rows);
+  for (int64_t member = 0; member < team.size(); ++member)
+    desks.emplace_back(4 * part, rows * columns, scan.past + scan.steps, scan.largest());
+}
+
+template <typename T>
+void Walk<T>::run() {
+  team.each(count, [&](int64_t index, int64_t) { begin(index); });
+  for (int64_t end = scan.steps; end > 0;) {
+    const int64_t first = (end - 1) / block * block;
+    for (int64_t step = end - 1; step >= first; --step)
+      if (place(step)) leave_emotion();
+    multiply_emotion_inputs(first, end);
+    for (int64_t step = end - 1; step >= first; --step) {
+      if (!place(step)) continue;
+      if (scan.listener) leave_listeners();
+      leave_speakers();
+      leave_global();
+    }
+    end = first;
   }
-  const auto party_of = [&](int64_t index, int64_t who) { return party.data() + (index * parties + who) * p; };
-  const auto multiply = [&](int64_t n, size_t which) {
-    products.add(matrix + which, n, left.data(), to.data(), scratch.data());
+}
+
+// Gradients that the caller gave, and zeros on padding.
+template <typename T>
+void Walk<T>::begin(int64_t index) {
+  const int64_t here = way * scan.dialogues + dialogue(index), length = scan.lengths.data[dialogue(index)];
+  const auto copy_or_zero = [](const T* from, int64_t offset, int64_t size, T* to_) {
+    if (from) std::memcpy(to_, from + offset, size * sizeof(T));
+    else std::fill_n(to_, size, T(0));
   };
+  copy_or_zero(given.party, here * scan.parties * p, scan.parties * p, party_of(index, 0));
+  copy_or_zero(given.global, here * scan.steps * g, length * g, states_of(index));
+  std::fill_n(emotion.data() + index * e, e, T(0));
+  for (int64_t position = length; position < scan.steps; ++position)
+    std::fill_n(d_input(index, position), scan.input_width(), T(0));
+  std::fill_n(result.queries + (here * scan.steps + length) * g, (scan.steps - length) * g, T(0));
+}
 
-  for (int64_t step = scan.steps - 1; step >= 0; --step) {
-    const int64_t n = share.running(scan, step);
-    if (n == 0) continue;
-    for (int64_t index = 0; index < n; ++index) {
-      const int64_t rank = share.ranks[index], dialogue = scan.order[rank];
-      row[index] = scan.offsets[step] + rank;
-      at[index] = scan.position(way, dialogue, step);
-      cell[index] = scan.cell(way, dialogue, at[index]);
-      spoken[index] = scan.speaker(dialogue, at[index]);
-      to_input[index] = d_input(dialogue, at[index]);
-    }
+// Finds where everything of a step lies; false where no dialogue is that long.
+template <typename T>
+bool Walk<T>::place(int64_t step) {
+  now = step, running = share.running(scan, step);
+  for (int64_t index = 0; index < running; ++index) {
+    at[index] = scan.position(way, dialogue(index), step);
+    cell[index] = scan.cell(way, dialogue(index), at[index]);
+    spoken[index] = scan.speaker(dialogue(index), at[index]);
+  }
+  return running > 0;
+}
 
-    // Emotion.
-    for (int64_t index = 0; index < n; ++index) {
-      const int64_t dialogue = scan.order[share.ranks[index]];
-      T *d = emotion.data() + index * e, *d_gates = gates.e + row[index] * 4 * e;
-      const T* d_out = given.emotion + ((dialogue * scan.steps + at[index]) * scan.directions + way) * e;
-      for (int64_t i = 0; i < e; ++i) d[i] += d_out[i];
-      if (scan.keep) drop(e, d, scan.kept(cell[index]) + g + p, scan.scale);
-      use.gru_backward(e, trace.gates_e + row[index] * 4 * e, trace.e_before + row[index] * e, d, d_gates, d);
-      left[index] = d_gates, to[index] = d;
-    }
-    multiply(n, 5);
-    for (int64_t index = 0; index < n; ++index) left[index] += e, to[index] = party_of(index, spoken[index]);
-    multiply(n, 4);
+// The gates h_n, r, z, n of rows that begin with `first_gate`, each packed by itself: h_n takes the place of n where a
+// state matrix is multiplied.
+template <typename T>
+void Walk<T>::pack(int64_t size, int64_t rows, const T* const* from, int64_t first_gate, const Desk& desk) const {
+  for (int64_t gate = first_gate; gate < 4; ++gate)
+    panels.pack(rows, size, from, (gate - first_gate) * size, desk.packed.data() + gate * part);
+}
 
-    // The parties that listen.
-    if (scan.listener) {
-      int64_t listening = 0;
-      for (int64_t index = 0; index < n; ++index) {
-        T* heard = gates.heard + row[index] * 3 * p;
-        std::fill(heard, heard + 3 * p, T(0));
-        for (int64_t who = 0; who < parties; ++who) {
-          const int64_t here = row[index] * parties + who;
-          T *d = party_of(index, who), *d_gates = gates.l + here * 4 * p;
-          if (who == spoken[index]) {
-            std::fill(d_gates, d_gates + 4 * p, T(0));
-            continue;
-          }
-          if (scan.keep) drop(p, d, scan.kept(cell[index]) + g + p + e + who * p, scan.scale);
-          use.gru_backward(p, trace.gates_l + here * 4 * p, trace.party_before + here * p, d, d_gates, d);
-          for (int64_t i = 0; i < 3 * p; ++i) heard[i] += d_gates[p + i];
-          left[listening] = d_gates, to[listening++] = d;
-        }
-      }
-      multiply(listening, 7);
-      for (int64_t index = 0; index < n; ++index) {
-        left[index] = gates.heard + row[index] * 3 * p, to[index] = party_of(index, spoken[index]);
-        std::memcpy(to_input[index] + 3 * g + 3 * p, left[index], 3 * p * sizeof(T));
-      }
-      multiply(n, 6);
-    }
-
-    // The party that speaks, and its context.
-    for (int64_t index = 0; index < n; ++index) {
-      T *d = party_of(index, spoken[index]), *d_gates = gates.p + row[index] * 4 * p;
-      if (scan.keep) drop(p, d, scan.kept(cell[index]) + g, scan.scale);
-      use.gru_backward(p, trace.gates_p + row[index] * 4 * p, trace.q_before + row[index] * p, d, d_gates, d);
-      std::memcpy(to_input[index] + 3 * g, d_gates + p, 3 * p * sizeof(T));
-      left[index] = d_gates, to[index] = d;
-    }
-    multiply(n, 3);
-    std::fill(context.data(), context.data() + n * g, T(0));
-    for (int64_t index = 0; index < n; ++index) left[index] += p, to[index] = context.data() + index * g;
-    multiply(n, 2);
-
-    // Attention, and the global state, which every later step has added its part to by now.
-    for (int64_t index = 0; index < n; ++index) {
-      const int64_t dialogue = scan.order[share.ranks[index]];
-      T *own = states.data() + index * scan.steps * g, *d_gates = gates.g + row[index] * 4 * g;
-      T* d_query = result.queries + cell[index] * g;
-      attend_backward(
-          scan, way, dialogue, step, given, context.data() + index * g, own, scores.data(), d_query);
-      T* d = own + at[index] * g;
-      if (scan.keep) drop(g, d, scan.kept(cell[index]), scan.scale);
-      use.gru_backward(
-          g, trace.gates_g + row[index] * 4 * g, trace.g_before + row[index] * g, d, d_gates, direct.data());
-      std::memcpy(to_input[index], d_gates + g, 3 * g * sizeof(T));
-      left[index] = d_gates, to[index] = nullptr;
-      if (step == 0) continue;
-      to[index] = own + scan.position(way, dialogue, step - 1) * g;
-      for (int64_t i = 0; i < g; ++i) to[index][i] += direct.data()[i];
-    }
-    if (step > 0) multiply(n, 1);
-    for (int64_t index = 0; index < n; ++index) left[index] += g, to[index] = party_of(index, spoken[index]);
-    multiply(n, 0);
+// One block of a product, into the sums of the desk.
+template <typename T>
+void Walk<T>::multiply(Product product, int64_t number, int64_t rows, const Desk& desk) const {
+  for (int64_t gate = 0; gate < 3; ++gate) {
+    const T* packed = desk.packed.data() + (gate < 2 ? gate + 1 : of_state(product) ? 0 : 3) * part;
+    panels.multiply(matrix(product), gate, number, rows, nullptr, packed, desk.sums.data(), gate > 0);
   }
 }
 
 template <typename T>
+void Walk<T>::propagate(int64_t size, int64_t rows, std::initializer_list<Target> targets, int64_t first_gate) {
+  int64_t blocks = 0;
+  for (const Target& target : targets) blocks += panels.blocks(matrix(target.product));
+  const auto prepare = [&](int64_t member) { pack(size, rows, d_gates.data(), first_gate, desks[member]); };
+  team.each(blocks, prepare, [&](int64_t number, int64_t member) {
+    const Target* target = targets.begin();
+    for (; number >= panels.blocks(matrix(target->product)); ++target) number -= panels.blocks(matrix(target->product));
+    multiply(target->product, number, rows, desks[member]);
+    const T* sums = desks[member].sums.data();
+    const int64_t first = number * columns, width = std::min(columns, panels.size(matrix(target->product)) - first);
+    for (int64_t index = 0; index < rows; ++index, sums += columns) {
+      T* row = target->to[index] + first;
+      for (int64_t i = 0; i < width; ++i) row[i] = target->add ? row[i] + sums[i] : sums[i];
+    }
+  });
+}
+template <typename T>
+void Walk<T>::leave_emotion() {
+  for (int64_t index = 0; index < running; ++index)
+    d_gates[index] = gates.e + row(index) * 4 * e, to[index] = emotion.data() + index * e;
+  team.each(running, [&](int64_t index, int64_t) {
+    T* d = emotion.data() + index * e;
+    if (given.emotion) {
+      const T* d_out = given.emotion + ((dialogue(index) * scan.steps + at[index]) * scan.directions + way) * e;
+      for (int64_t i = 0; i < e; ++i) d[i] += d_out[i];
+    }
+    drop_from(g + p, index, e, d);
+    const int64_t here = row(index);
+    use.gru_backward(e, trace.gates_e + here * 4 * e, trace.e_before + here * e, d, gates.e + here * 4 * e, d);
+  });
+  propagate(e, running, {{kEmotionState, to.data(), true}});
+}
+
+// What the emotion GRU hands to all new party states of a block of steps.
+template <typename T>
+void Walk<T>::multiply_emotion_inputs(int64_t first, int64_t end) {
+  std::vector<const T*> rows;
+  std::vector<T*> slots;
+  for (int64_t step = first; step < end && place(step); ++step)
+    for (int64_t index = 0; index < running; ++index) {
+      rows.push_back(gates.e + row(index) * 4 * e);
+      slots.push_back(spoken_to.data() + slot(step, index) * p);
+    }
+  const int64_t total = rows.size();
+  team.each((total + kBatch - 1) / kBatch, [&](int64_t batch, int64_t member) {
+    const int64_t from = batch * kBatch, m = std::min(kBatch, total - from);
+    pack(e, m, rows.data() + from, 0, desks[member]);
+    for (int64_t number = 0; number < panels.blocks(matrix(kEmotionInput)); ++number) {
+      multiply(kEmotionInput, number, m, desks[member]);
+      const int64_t begin = number * columns, width = std::min(columns, p - begin);
+      for (int64_t index = 0; index < m; ++index)
+        std::memcpy(slots[from + index] + begin, desks[member].sums.data() + index * columns, width * sizeof(T));
+    }
+  });
+}
+
+template <typename T>
+void Walk<T>::leave_listeners() {
+  const int64_t parties = scan.parties;
+  team.each(running, [&](int64_t index, int64_t) {
+    T* heard = gates.heard + row(index) * 3 * p;
+    std::fill_n(heard, 3 * p, T(0));
+    for (int64_t who = 0; who < parties; ++who) {
+      const int64_t here = row(index) * parties + who;
+      T *d = party_of(index, who), *to_gates = gates.l + here * 4 * p;
+      if (who == spoken[index]) {
+        std::fill_n(to_gates, 4 * p, T(0));
+        continue;
+      }
+      drop_from(g + p + e + who * p, index, p, d);
+      use.gru_backward(p, trace.gates_l + here * 4 * p, trace.party_before + here * p, d, to_gates, d);
+      for (int64_t i = 0; i < 3 * p; ++i) heard[i] += to_gates[p + i];
+    }
+    std::memcpy(d_input(index, at[index]) + 3 * g + 3 * p, heard, 3 * p * sizeof(T));
+  });
+  int64_t listening = 0;
+  for (int64_t index = 0; index < running; ++index)
+    for (int64_t who = 0; who < parties; ++who) {
+      if (who == spoken[index]) continue;
+      d_gates[listening] = gates.l + (row(index) * parties + who) * 4 * p;
+      to[listening++] = party_of(index, who);
+    }
+  propagate(p, listening, {{kListener, to.data(), true}});
+  for (int64_t index = 0; index < running; ++index)
+    d_gates[index] = gates.heard + row(index) * 3 * p, to[index] = party_of(index, spoken[index]);
+  propagate(p, running, {{kHeard, to.data(), true}}, 1);
+}
+
+template <typename T>
+void Walk<T>::leave_speakers() {
+  for (int64_t index = 0; index < running; ++index) {
+    d_gates[index] = gates.p + row(index) * 4 * p;
+    to[index] = party_of(index, spoken[index]), also_to[index] = context.data() + index * g;
+  }
+  team.each(running, [&](int64_t index, int64_t) {
+    const int64_t here = row(index);
+    const T* by_emotion = spoken_to.data() + slot(now, index) * p;
+    T *d = to[index], *to_gates = gates.p + here * 4 * p;
+    for (int64_t i = 0; i < p; ++i) d[i] += by_emotion[i];
+    drop_from(g, index, p, d);
+    use.gru_backward(p, trace.gates_p + here * 4 * p, trace.q_before + here * p, d, to_gates, d);
+    std::memcpy(d_input(index, at[index]) + 3 * g, to_gates + p, 3 * p * sizeof(T));
+  });
+  propagate(p, running, {{kPartyState, to.data(), true}, {kPartyInput, also_to.data(), false}});
+}
+
+// Attention, and the global state, which every later step has added its part to by now.
+template <typename T>
+void Walk<T>::leave_global() {
+  for (int64_t index = 0; index < running; ++index) {
+    d_gates[index] = gates.g + row(index) * 4 * g;
+    to[index] = party_of(index, spoken[index]);
+    also_to[index] = now ? states_of(index) + scan.position(way, dialogue(index), now - 1) * g : nullptr;
+  }
+  team.each(running, [&](int64_t index, int64_t member) {
+    const int64_t here = row(index);
+    T *own = states_of(index), *to_gates = gates.g + here * 4 * g, *direct = desks[member].direct.data();
+    attend_backward(
+        scan, way, dialogue(index), now, given, context.data() + index * g, own, desks[member].scores.data(),
+        result.queries + cell[index] * g);
+    T* d = own + at[index] * g;
+    drop_from(0, index, g, d);
+    use.gru_backward(g, trace.gates_g + here * 4 * g, trace.g_before + here * g, d, to_gates, direct);
+    std::memcpy(d_input(index, at[index]), to_gates + g, 3 * g * sizeof(T));
+    for (int64_t i = 0; i < g && now > 0; ++i) also_to[index][i] += direct[i];
+  });
+  const Target parties{kGlobalInput, to.data(), true}, earlier{kGlobalState, also_to.data(), true};
+  if (now > 0) propagate(g, running, {parties, earlier});
+  else propagate(g, running, {parties});
+}
+
+template <typename T>
 std::tuple<Tensor, Tensor, Tensor> run(
-    const ScanArguments& given, const Tensor& d_emotion, const Tensor& d_global, const Tensor& d_party,
-    const Tensor& global_states, const Tensor& attentions, const Tensor& reserve, ScalarType type, const char* name) {
+    const ScanArguments& given, const std::optional<Tensor>& d_emotion, const std::optional<Tensor>& d_global,
+    const std::optional<Tensor>& d_party, const Tensor& global_states, const Tensor& attentions, const Tensor& reserve, ScalarType type, const char* name) {
   const Scan<T> scan(given, type, name);
   const int64_t ways = scan.directions, count = scan.dialogues, steps = scan.steps;
   const int64_t width = count * steps * Trace<T>::width(scan), d_width = count * steps * Gates<T>::width(scan);
@@ -212,33 +350,33 @@ std::tuple<Tensor, Tensor, Tensor> run(
     check_type(argument, tensor, type, name);
     check_shape(argument, tensor, shape);
   };
-  check("d_emotion", d_emotion, {count, steps, ways * scan.e});
-  check("d_global", d_global, {ways, count, steps, scan.g});
-  check("d_party", d_party, {ways, count, scan.parties, scan.p});
+  if (d_emotion) check("d_emotion", *d_emotion, {count, steps, ways * scan.e});
+  if (d_global) check("d_global", *d_global, {ways, count, steps, scan.g});
+  if (d_party) check("d_party", *d_party, {ways, count, scan.parties, scan.p});
   check("global_states", global_states, {ways, count, steps, scan.g});
   check("attentions", attentions, {ways, count, steps, scan.past + steps});
   check("reserve", reserve, {ways, width});
-  const Tensor d_inputs = fresh<T>(global_states, {count, steps, ways, scan.input_width()});
+  const Tensor d_inputs = pooled<T>(global_states, {count, steps, ways, scan.input_width()});
   const Tensor d_queries = fresh<T>(global_states, {ways, count, steps, scan.g});
-  const Tensor d_gates = fresh<T>(global_states, {ways, d_width});
+  const Tensor d_gates = pooled<T>(global_states, {ways, d_width});
   const Rows<T> emotion(d_emotion), global(d_global), party(d_party), states(global_states), attention(attentions);
   const Rows<T> kept(reserve);
   const Given<T> all{emotion.data, global.data, party.data, states.data, attention.data};
   const Result<T> result{writable<T>(d_inputs), writable<T>(d_queries)};
   if (count * steps > 0) {
-    const Products<T> products(scan, matrices(scan));
-    T* gates = writable<T>(d_gates);
-    in_parallel(scan, [&](const Share<T>& share) {
+    const Panels<T> panels(scan, matrices(scan), Direction::backward);
+    in_teams(scan, [&](const Share<T>& share, Team& team) {
       const Trace<T> trace(scan, const_cast<T*>(kept.data) + share.way * width, scan.rows);
-      walk(scan, share, all, products, trace, Gates<T>(scan, gates + share.way * d_width), result);
+      const Gates<T> gates(scan, writable<T>(d_gates) + share.way * d_width);
+      Walk<T>(scan, share, all, panels, trace, gates, result, team).run();
     });
   }
   return {d_inputs, d_queries, d_gates};
 }
 
 std::tuple<Tensor, Tensor, Tensor> dialogue_rnn_scan_chain(
-    const Tensor& d_emotion, const Tensor& d_global, const Tensor& d_party, const Tensor& queries,
-    const Tensor& speakers, const Tensor& lengths, const std::vector<Tensor>& weights,
+    const std::optional<Tensor>& d_emotion, const std::optional<Tensor>& d_global, const std::optional<Tensor>& d_party,
+    const Tensor& queries, const Tensor& speakers, const Tensor& lengths, const std::vector<Tensor>& weights,
     const std::optional<Tensor>& keep_mask, double keep_scale, int64_t num_parties,
     const std::optional<Tensor>& history, const std::optional<Tensor>& history_lengths, const Tensor& global_states,
     const Tensor& attentions, const Tensor& reserve) {

@@ -1,10 +1,10 @@
-// Forward pass of the DialogueRNN scan: a share of the dialogues walks all its steps on one thread.
+// Forward pass of the DialogueRNN scan: a team of threads walks a share of the dialogues step by step.
 #include <torch/csrc/stable/library.h>
 
 #include <cmath>
 #include <tuple>
 
-#include "scan.h"
+#include "panels.h"
 
 namespace mm_emotion {
 namespace {
@@ -30,213 +30,307 @@ struct Inputs {
 };
 
 template <typename T>
+void prefetch(const T* from, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(from + i);
+  __builtin_prefetch(from + count - 1);
+}
+
+template <typename T>
 struct Start {
   Rows<T> party, emotion;
 };
 
-// Pre-activations h_n, r, z, n of a GRU before its products, from those of the input (r, z, n) and the state's biases.
 template <typename T>
-void begin_gates(int64_t size, T* gates, const T* input, const T* bias) {
-  std::memcpy(gates, bias + 2 * size, size * sizeof(T));
-  for (int64_t i = 0; i < 2 * size; ++i) gates[size + i] = input[i] + bias[i];
-  std::memcpy(gates + 3 * size, input + 2 * size, size * sizeof(T));
-}
+class Walk {
+ public:
+  Walk(const Scan<T>& scan, const Share<T>& share, const Inputs<T>& inputs, const Start<T>& start,
+       const Panels<T>& panels, const Result<T>& result, T* reserve, Team& team);
+  void run();
 
-// Softmax of two stretches of scores as one.
-template <typename T>
-void softmax(T* given, int64_t given_count, T* fresh, int64_t fresh_count) {
-  T top = -INFINITY, sum = 0;
-  for (int64_t i = 0; i < given_count; ++i) top = std::max(top, given[i]);
-  for (int64_t i = 0; i < fresh_count; ++i) top = std::max(top, fresh[i]);
-  for (int64_t i = 0; i < given_count; ++i) sum += given[i] = std::exp(given[i] - top);
-  for (int64_t i = 0; i < fresh_count; ++i) sum += fresh[i] = std::exp(fresh[i] - top);
-  for (int64_t i = 0; i < given_count; ++i) given[i] /= sum;
-  for (int64_t i = 0; i < fresh_count; ++i) fresh[i] /= sum;
-}
+ private:
+  struct Gru {
+    int64_t size, width;  // of a state, and of a row of `left`; width 0 where that product is in the input already
+    Product input, state;
+    const T* bias;
+  };
+  // Where a member of the team computes.
+  struct Desk {
+    Desk(int64_t packed, int64_t summed, int64_t scored)
+        : left(packed), before(packed), sums(summed), scores(scored) {}
+    Buffer<T> left, before, sums, scores;
+  };
 
-template <typename T>
-void attend(const Scan<T>& scan, int64_t way, int64_t dialogue, int64_t step, const Result<T>& result, T* context) {
-  const Kernels<T>& use = kernels<T>();
-  const int64_t at = scan.position(way, dialogue, step), here = scan.cell(way, dialogue, at);
-  const int64_t known = scan.known(dialogue);
-  const int64_t oldest = way == 1 ? at + 1 : 0;  // of the stretch of positions read before
-  T* weights = result.attention + here * (scan.past + scan.steps);
-  T* fresh = weights + scan.past + oldest;
-  const T* given_rows = scan.history.data + (scan.past ? dialogue * scan.past * scan.g : 0);
-  const T* fresh_rows = result.global + scan.cell(way, dialogue, oldest) * scan.g;
-  const T* query = scan.queries.data + here * scan.g;
-  std::fill(weights, weights + scan.past + scan.steps, T(0));
-  std::fill(context, context + scan.g, T(0));
-  if (known + step == 0) return;
-  use.dots(known, scan.g, given_rows, query, weights);
-  use.dots(step, scan.g, fresh_rows, query, fresh);
-  softmax(weights, known, fresh, step);
-  use.mix(known, scan.g, given_rows, weights, context);
-  use.mix(step, scan.g, fresh_rows, fresh, context);
-}
+  bool place(int64_t step);
+  template <typename Finish>
+  void advance(const Gru& gru, int64_t rows, int64_t sources, const Finish& finish);
+  void update_global();
+  void attend(int64_t index, T* scores);
+  void update_speakers();
+  void update_listeners();
+  void multiply_emotion_inputs(int64_t begin, int64_t end);
+  void update_emotion();
+  void fill_padding(int64_t index);
 
-template <typename T>
-std::vector<Matrix<T>> matrices(const Scan<T>& scan) {
-  std::vector<Matrix<T>> all;
-  const int64_t g = scan.g, p = scan.p, e = scan.e;
-  for (int64_t way = 0; way < scan.directions; ++way) {
-    all.push_back({scan.weight(way, kGq), 3 * g, p, true, 0});
-    all.push_back({scan.weight(way, kGh), 3 * g, g, true, 2 * g});
-    all.push_back({scan.weight(way, kPc), 3 * p, g, true, 0});
-    all.push_back({scan.weight(way, kPq), 3 * p, p, true, 2 * p});
-    all.push_back({scan.weight(way, kEq), 3 * e, p, true, 0});
-    all.push_back({scan.weight(way, kEh), 3 * e, e, true, 2 * e});
-    if (!scan.listener) continue;
-    all.push_back({scan.weight(way, kLs), 3 * p, p, true, 0});
-    all.push_back({scan.weight(way, kLh), 3 * p, p, true, 2 * p});
+  size_t matrix(Product product) const { return way * (scan.listener ? 8 : 6) + product; }
+  const T* bias(Weight which) const { return scan.weight(way, which); }
+  int64_t dialogue(int64_t index) const { return scan.order[share.ranks[index]]; }
+  int64_t slot(int64_t step, int64_t index) const { return step % block * count + index; }
+  int64_t row(int64_t index) const { return saved ? scan.offsets[now] + share.ranks[index] : slot(now, index); }
+  T* party_of(int64_t index, int64_t who) const {
+    return result.party + ((way * scan.dialogues + dialogue(index)) * scan.parties + who) * p;
   }
-  return all;
-}
+  T* emotion_at(int64_t index, int64_t position) const {
+    return result.emotion + ((dialogue(index) * scan.steps + position) * scan.directions + way) * e;
+  }
+  int64_t previous(int64_t index) const { return scan.position(way, dialogue(index), now - 1); }
+  T* saved_at(T* gates) const { return saved ? gates : nullptr; }
+  void drop_from(int64_t offset, int64_t index, int64_t first, int64_t width, T* after) const {
+    if (scan.keep) drop(width, after + first, scan.kept(cell[index]) + offset + first, scan.scale);
+  }
 
-template <typename T>
-void walk(
-    const Scan<T>& scan, const Share<T>& share, const Inputs<T>& inputs, const Start<T>& start, const Products<T>& products,
-    const Result<T>& result, T* reserve) {
+  const Scan<T>& scan;
+  const Share<T>& share;
+  const Inputs<T>& inputs;
+  const Start<T>& start;
+  const Panels<T>& panels;
+  const Result<T>& result;
+  Team& team;
   const Kernels<T>& use = kernels<T>();
   const int64_t way = share.way, count = share.ranks.size(), g = scan.g, p = scan.p, e = scan.e;
-  const int64_t parties = scan.parties, matrix = way * (scan.listener ? 8 : 6);
-  Buffer<T> own(reserve ? 0 : count * Trace<T>::width(scan));
-  const Trace<T> trace(scan, reserve ? reserve : own.data(), reserve ? scan.rows : count);
-  Buffer<T> zeros(scan.largest()), heard(scan.listener ? count * 3 * p : 0);
-  Buffer<T> scratch((scan.listener ? parties : 1) * count * 3 * scan.largest());
-  std::fill(zeros.data(), zeros.data() + scan.largest(), T(0));
-  std::vector<const T*> input(count), left(count), before(count * parties);
-  std::vector<T*> to(count * parties), after(count * parties);
-  std::vector<int64_t> row(count), cell(count), spoken(count), at(count);
-  const auto party_of = [&](int64_t index, int64_t which) {
-    return result.party + ((way * scan.dialogues + scan.order[share.ranks[index]]) * parties + which) * p;
-  };
-  const auto emotion_at = [&](int64_t dialogue, int64_t position) {
-    return result.emotion + ((dialogue * scan.steps + position) * scan.directions + way) * e;
-  };
+  const int64_t columns = use.columns, block = scan.block();
+  const bool saved;
+  Buffer<T> own;  // the trace of one block of steps, where none is saved
+  const Trace<T> trace;
+  Buffer<T> emotion_inputs;
+  std::vector<T> zeros;
+  std::deque<Desk> desks;
+
+  int64_t now = 0, running = 0;                // the step, and how many dialogues are that long
+  std::vector<int64_t> cell, spoken, at;       // by place in the share
+  std::vector<const T*> input, left, before;   // rows of the next products
+  std::vector<Cell<T>> cells;
+  std::vector<int64_t> source;  // which row of `left` each cell hears
+};
+
+template <typename T>
+Walk<T>::Walk(
+    const Scan<T>& scan_, const Share<T>& share_, const Inputs<T>& inputs_, const Start<T>& start_,
+    const Panels<T>& panels_, const Result<T>& result_, T* reserve, Team& team_)
+    : scan(scan_), share(share_), inputs(inputs_), start(start_), panels(panels_), result(result_), team(team_),
+      saved(reserve != nullptr),
+      own(saved ? 0 : block * count * Trace<T>::width(scan)),
+      trace(scan, saved ? reserve : own.data(), saved ? scan.rows : block * count),
+      emotion_inputs(block * count * 3 * e),
+      zeros(scan.largest()),
+      cell(count), spoken(count), at(count), input(count) {
+  const int64_t rows = std::max(count * (scan.listener ? scan.parties : 1), kBatch);
+  left.resize(rows), before.resize(rows), cells.resize(rows), source.resize(rows);
+  for (int64_t member = 0; member < team.size(); ++member)
+    desks.emplace_back(panels.pack_size(rows, scan.largest()), 7 * rows * columns, scan.past + scan.steps);
+}
+
+template <typename T>
+void Walk<T>::run() {
   for (int64_t index = 0; index < count; ++index) {
-    const int64_t dialogue = scan.order[share.ranks[index]], size = parties * p;
+    const int64_t size = scan.parties * p;
     T* party = party_of(index, 0);
-    if (start.party) std::memcpy(party, start.party.data + dialogue * size, size * sizeof(T));
+    if (start.party) std::memcpy(party, start.party.data + dialogue(index) * size, size * sizeof(T));
     else std::fill(party, party + size, T(0));
   }
-  const auto multiply = [&](int64_t n, const std::vector<const T*>& a, size_t which) {
-    products.add(matrix + which, n, a.data(), to.data(), scratch.data());
+  for (int64_t begin = 0; begin < scan.steps; begin += block) {
+    const int64_t end = std::min(begin + block, scan.steps);
+    for (int64_t step = begin; step < end && place(step); ++step) {
+      update_global();
+      team.each(running, [&](int64_t index, int64_t member) { attend(index, desks[member].scores.data()); });
+      update_speakers();
+      if (scan.listener) update_listeners();
+    }
+    multiply_emotion_inputs(begin, end);
+    for (int64_t step = begin; step < end && place(step); ++step) update_emotion();
+  }
+  team.each(count, [&](int64_t index, int64_t) { fill_padding(index); });
+}
+
+// Finds where everything of a step lies; false where no dialogue is that long.
+template <typename T>
+bool Walk<T>::place(int64_t step) {
+  now = step, running = share.running(scan, step);
+  for (int64_t index = 0; index < running; ++index) {
+    at[index] = scan.position(way, dialogue(index), step);
+    cell[index] = scan.cell(way, dialogue(index), at[index]);
+    spoken[index] = scan.speaker(dialogue(index), at[index]);
+    input[index] = inputs.at(way, dialogue(index), at[index]);
+  }
+  return running > 0;
+}
+
+// Moves the states of all `cells` one step. Each block of them needs all of `left` and `before`, and nothing of the other
+// blocks. `left` has as many rows, or where `sources` is not 0 that many, and `source` says which is whose.
+template <typename T>
+template <typename Finish>
+void Walk<T>::advance(const Gru& gru, int64_t rows, int64_t sources, const Finish& finish) {
+  const int64_t heard = sources ? sources : rows, size = gru.size;
+  const auto pack = [&](int64_t member) {
+    if (gru.width) panels.pack(heard, gru.width, left.data(), 0, desks[member].left.data());
+    panels.pack(rows, size, before.data(), 0, desks[member].before.data());
   };
+  team.each(panels.blocks(matrix(gru.state)), pack, [&](int64_t number, int64_t member) {
+    const Desk& desk = desks[member];
+    const int64_t first = number * columns, width = std::min(columns, size - first), gate = rows * columns;
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t part = 0; part < 3; ++part) prefetch(cells[row].input + part * size + first, width);
+    T *sums = desk.sums.data(), *of_left = sums + 4 * gate;
+    const auto sum_of = [&](int64_t part) { return sums + (part == 2 ? 3 : part) * gate; };  // r, z, n
+    if (gru.width == 0) std::fill(sum_of(2), sum_of(2) + gate, T(0));
+    for (int64_t part = 0; part < 3 && gru.width > 0; ++part) {
+      T* to = sources ? of_left : sum_of(part);
+      panels.multiply(matrix(gru.input), part, number, heard, left.data(), desk.left.data(), to, false);
+      for (int64_t row = 0; row < rows && sources > 0; ++row)
+        std::memcpy(sum_of(part) + row * columns, of_left + source[row] * columns, columns * sizeof(T));
+    }
+    for (int64_t part = 0; part < 3; ++part) {  // r, z, h_n
+      const bool add = gru.width > 0 && part < 2;
+      panels.multiply(
+          matrix(gru.state), part, number, rows, before.data(), desk.before.data(), sums + part * gate, add);
+    }
+    use.gru(rows, size, first, width, sums, gru.bias, cells.data());
+    for (int64_t row = 0; row < rows; ++row) finish(row, first, width);
+  });
+}
 
-  for (int64_t step = 0; step < scan.steps; ++step) {
-    const int64_t n = share.running(scan, step);
-    if (n == 0) break;
-    for (int64_t index = 0; index < n; ++index) {
-      const int64_t rank = share.ranks[index], dialogue = scan.order[rank];
-      row[index] = reserve ? scan.offsets[step] + rank : index;
-      at[index] = scan.position(way, dialogue, step);
-      cell[index] = scan.cell(way, dialogue, at[index]);
-      input[index] = inputs.at(way, dialogue, at[index]);
-      spoken[index] = scan.speaker(dialogue, at[index]);
-    }
+template <typename T>
+void Walk<T>::update_global() {
+  for (int64_t index = 0; index < running; ++index) {
+    const int64_t known = scan.known(dialogue(index));
+    before[index] = zeros.data();
+    if (now > 0) before[index] = result.global + scan.cell(way, dialogue(index), previous(index)) * g;
+    else if (known > 0) before[index] = scan.history.data + (dialogue(index) * scan.past + known - 1) * g;
+    left[index] = party_of(index, spoken[index]);
+    T* gates = saved_at(trace.gates_g + row(index) * 4 * g);
+    cells[index] = {input[index], before[index], result.global + cell[index] * g, gates};
+  }
+  advance({g, p, kGlobalInput, kGlobalState, bias(kBgh)}, running, 0, [&](int64_t index, int64_t first, int64_t width) {
+    drop_from(0, index, first, width, cells[index].after);
+  });
+}
 
-    // Global state.
-    for (int64_t index = 0; index < n; ++index) {
-      const int64_t dialogue = scan.order[share.ranks[index]], known = scan.known(dialogue);
-      const T* newest = zeros.data();
-      if (step > 0)
-        newest = result.global + scan.cell(way, dialogue, scan.position(way, dialogue, step - 1)) * g;
-      else if (known > 0)
-        newest = scan.history.data + (dialogue * scan.past + known - 1) * g;
-      T* q = trace.q_before + row[index] * p;
-      std::memcpy(q, party_of(index, spoken[index]), p * sizeof(T));
-      T* gates = trace.gates_g + row[index] * 4 * g;
-      begin_gates(g, gates, input[index], scan.weight(way, kBgh));
-      std::memcpy(trace.g_before + row[index] * g, newest, g * sizeof(T));
-      left[index] = q, before[index] = newest, to[index] = gates + g;
-    }
-    multiply(n, left, 0);
-    for (int64_t index = 0; index < n; ++index) to[index] -= g;
-    multiply(n, before, 1);
-    for (int64_t index = 0; index < n; ++index) {
-      T* out = result.global + cell[index] * g;
-      use.gru(g, to[index], before[index], out);
-      if (scan.keep) drop(g, out, scan.kept(cell[index]), scan.scale);
-    }
+// The context of a dialogue; and what the parties, and the backward pass, will want to know of the step before.
+template <typename T>
+void Walk<T>::attend(int64_t index, T* scores) {
+  T* context = trace.context + row(index) * g;
+  std::memcpy(trace.q_before + row(index) * p, party_of(index, spoken[index]), p * sizeof(T));
+  if (saved) std::memcpy(trace.g_before + row(index) * g, cells[index].before, g * sizeof(T));
+  if (scan.listener) {
+    const int64_t size = scan.parties * p;
+    std::memcpy(trace.party_before + row(index) * size, party_of(index, 0), size * sizeof(T));
+  }
+  const int64_t known = scan.known(dialogue(index)), width = scan.past + scan.steps;
+  const int64_t oldest = way == 1 ? at[index] + 1 : 0;  // of the stretch of positions read before
+  T* weights = result.attention + cell[index] * width;
+  const T* given = scan.history.data + (scan.past ? dialogue(index) * scan.past * g : 0);
+  const T* fresh = result.global + scan.cell(way, dialogue(index), oldest) * g;
+  const T* query = scan.queries.data + cell[index] * g;
+  std::fill(weights, weights + width, T(0));
+  std::fill(context, context + g, T(0));
+  if (known + now == 0) return;
+  use.dots(known, g, given, query, scores);
+  use.dots(now, g, fresh, query, scores + known);
+  use.softmax(known + now, scores);
+  use.mix(known, g, given, scores, context);
+  use.mix(now, g, fresh, scores + known, context);
+  std::memcpy(weights, scores, known * sizeof(T));
+  std::memcpy(weights + scan.past + oldest, scores + known, now * sizeof(T));
+}
 
-    // Context, and the party that speaks.
-    for (int64_t index = 0; index < n; ++index) {
-      T *context = trace.context + row[index] * g, *gates = trace.gates_p + row[index] * 4 * p;
-      attend(scan, way, scan.order[share.ranks[index]], step, result, context);
-      begin_gates(p, gates, input[index] + 3 * g, scan.weight(way, kBph));
-      before[index] = context, to[index] = gates + p;
-    }
-    multiply(n, before, 2);
-    for (int64_t index = 0; index < n; ++index) to[index] -= p;
-    multiply(n, left, 3);
-    for (int64_t index = 0; index < n; ++index) {
-      T* q = trace.q_after + row[index] * p;
-      use.gru(p, to[index], left[index], q);
-      if (scan.keep) drop(p, q, scan.kept(cell[index]) + g, scan.scale);
-      left[index] = q;
-    }
+template <typename T>
+void Walk<T>::update_speakers() {
+  for (int64_t index = 0; index < running; ++index) {
+    left[index] = trace.context + row(index) * g;
+    before[index] = trace.q_before + row(index) * p;
+    T* gates = saved_at(trace.gates_p + row(index) * 4 * p);
+    cells[index] = {input[index] + 3 * g, before[index], trace.q_after + row(index) * p, gates};
+  }
+  advance({p, g, kPartyInput, kPartyState, bias(kBph)}, running, 0, [&](int64_t index, int64_t first, int64_t width) {
+    const T* after = cells[index].after;
+    drop_from(g, index, first, width, cells[index].after);
+    std::memcpy(party_of(index, spoken[index]) + first, after + first, width * sizeof(T));
+  });
+}
 
-    // The parties that listen.
-    if (scan.listener) {
-      for (int64_t index = 0; index < n; ++index) {
-        to[index] = heard.data() + index * 3 * p;
-        std::memcpy(to[index], input[index] + 3 * g + 3 * p, 3 * p * sizeof(T));
+template <typename T>
+void Walk<T>::update_listeners() {
+  const int64_t parties = scan.parties;
+  int64_t listening = 0;
+  for (int64_t index = 0; index < running; ++index) {
+    left[index] = trace.q_after + row(index) * p;
+    for (int64_t who = 0; who < parties; ++who) {
+      T* gates = trace.gates_l + (row(index) * parties + who) * 4 * p;
+      if (who == spoken[index]) {
+        if (saved) std::fill(gates, gates + 4 * p, T(0));
+        continue;
       }
-      multiply(n, left, 6);
-      int64_t listening = 0;
-      for (int64_t index = 0; index < n; ++index) {
-        T* old = trace.party_before + row[index] * parties * p;
-        std::memcpy(old, party_of(index, 0), parties * p * sizeof(T));
-        for (int64_t who = 0; who < parties; ++who) {
-          T* gates = trace.gates_l + (row[index] * parties + who) * 4 * p;
-          if (who == spoken[index]) {
-            std::fill(gates, gates + 4 * p, T(0));
-            continue;
-          }
-          begin_gates(p, gates, heard.data() + index * 3 * p, scan.weight(way, kBlh));
-          before[listening] = old + who * p, after[listening] = party_of(index, who), to[listening++] = gates;
-        }
-      }
-      multiply(listening, before, 7);
-      for (int64_t who = 0; who < listening; ++who) use.gru(p, to[who], before[who], after[who]);
-      for (int64_t index = 0; index < n && scan.keep; ++index)
-        for (int64_t who = 0; who < parties; ++who)
-          if (who != spoken[index])
-            drop(p, party_of(index, who), scan.kept(cell[index]) + g + p + e + who * p, scan.scale);
-    }
-    for (int64_t index = 0; index < n; ++index)
-      std::memcpy(party_of(index, spoken[index]), left[index], p * sizeof(T));
-
-    // Emotion.
-    for (int64_t index = 0; index < n; ++index) {
-      const int64_t dialogue = scan.order[share.ranks[index]];
-      const T* newest = start.emotion ? start.emotion.data + dialogue * e : zeros.data();
-      if (step > 0) newest = emotion_at(dialogue, scan.position(way, dialogue, step - 1));
-      T* gates = trace.gates_e + row[index] * 4 * e;
-      begin_gates(e, gates, scan.weight(way, kBei), scan.weight(way, kBeh));
-      std::memcpy(trace.e_before + row[index] * e, newest, e * sizeof(T));
-      before[index] = newest, to[index] = gates + e;
-    }
-    multiply(n, left, 4);
-    for (int64_t index = 0; index < n; ++index) to[index] -= e;
-    multiply(n, before, 5);
-    for (int64_t index = 0; index < n; ++index) {
-      T* out = emotion_at(scan.order[share.ranks[index]], at[index]);
-      use.gru(e, to[index], before[index], out);
-      if (scan.keep) drop(e, out, scan.kept(cell[index]) + g + p, scan.scale);
+      source[listening] = index;
+      before[listening] = trace.party_before + (row(index) * parties + who) * p;
+      cells[listening] = {input[index] + 3 * g + 3 * p, before[listening], party_of(index, who), saved_at(gates)};
+      ++listening;
     }
   }
+  if (listening == 0) return;
+  advance(
+      {p, p, kHeard, kListener, bias(kBlh)}, listening, running, [&](int64_t listener, int64_t first, int64_t width) {
+        const int64_t index = source[listener], who = (cells[listener].after - party_of(index, 0)) / p;
+        drop_from(g + p + e + who * p, index, first, width, cells[listener].after);
+      });
+}
 
-  for (int64_t rank : share.ranks) {
-    const int64_t dialogue = scan.order[rank], width = scan.past + scan.steps;
-    for (int64_t position = scan.lengths.data[dialogue]; position < scan.steps; ++position) {
-      const int64_t here = scan.cell(way, dialogue, position);
-      T* emotion = emotion_at(dialogue, position);
-      std::fill(emotion, emotion + e, T(0));
-      std::fill(result.global + here * g, result.global + (here + 1) * g, T(0));
-      std::fill(result.attention + here * width, result.attention + (here + 1) * width, T(0));
+// The products of all new party states of a block of steps.
+template <typename T>
+void Walk<T>::multiply_emotion_inputs(int64_t begin, int64_t end) {
+  std::vector<const T*> rows;
+  std::vector<T*> to;
+  for (int64_t step = begin; step < end && place(step); ++step)
+    for (int64_t index = 0; index < running; ++index) {
+      rows.push_back(trace.q_after + row(index) * p);
+      to.push_back(emotion_inputs.data() + slot(step, index) * 3 * e);
     }
+  const int64_t total = rows.size(), blocks = panels.blocks(matrix(kEmotionInput));
+  team.each((total + kBatch - 1) / kBatch, [&](int64_t batch, int64_t member) {
+    const int64_t from = batch * kBatch, m = std::min(kBatch, total - from);
+    T *packed = desks[member].left.data(), *sums = desks[member].sums.data();
+    panels.pack(m, p, rows.data() + from, 0, packed);
+    for (int64_t part = 0; part < 3 * blocks; ++part) {
+      const int64_t gate = part % 3, first = part / 3 * columns, width = std::min(columns, e - first);
+      panels.multiply(matrix(kEmotionInput), gate, part / 3, m, rows.data() + from, packed, sums, false);
+      for (int64_t row = 0; row < m; ++row)
+        for (int64_t i = 0; i < width; ++i)
+          to[from + row][gate * e + first + i] = sums[row * columns + i] + bias(kBei)[gate * e + first + i];
+    }
+  });
+}
+
+template <typename T>
+void Walk<T>::update_emotion() {
+  for (int64_t index = 0; index < running; ++index) {
+    before[index] = start.emotion ? start.emotion.data + dialogue(index) * e : zeros.data();
+    if (now > 0) before[index] = emotion_at(index, previous(index));
+    const T* given = emotion_inputs.data() + slot(now, index) * 3 * e;
+    cells[index] = {given, before[index], emotion_at(index, at[index]), saved_at(trace.gates_e + row(index) * 4 * e)};
+  }
+  advance({e, 0, kEmotionInput, kEmotionState, bias(kBeh)}, running, 0, [&](int64_t index, int64_t first, int64_t width) {
+    drop_from(g + p, index, first, width, cells[index].after);
+    if (saved) std::memcpy(trace.e_before + row(index) * e + first, before[index] + first, width * sizeof(T));
+  });
+}
+
+template <typename T>
+void Walk<T>::fill_padding(int64_t index) {
+  const int64_t width = scan.past + scan.steps;
+  for (int64_t position = scan.lengths.data[dialogue(index)]; position < scan.steps; ++position) {
+    const int64_t here = scan.cell(way, dialogue(index), position);
+    std::fill_n(emotion_at(index, position), e, T(0));
+    std::fill_n(result.global + here * g, g, T(0));
+    std::fill_n(result.attention + here * width, width, T(0));
   }
 }
 
@@ -262,15 +356,15 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> run(
   const Tensor party = fresh<T>(inputs, {ways, count, scan.parties, scan.p});
   const Tensor attention = fresh<T>(inputs, {ways, count, steps, scan.past + steps});
   const int64_t width = save ? count * steps * Trace<T>::width(scan) : 0;
-  const Tensor reserve = fresh<T>(inputs, {ways, width});
+  const Tensor reserve = pooled<T>(inputs, {ways, width});
   const Result<T> result{writable<T>(emotion), writable<T>(global), writable<T>(party), writable<T>(attention)};
   const Start<T> start{Rows<T>(party_states), Rows<T>(emotion_state)};
   const Inputs<T> x(inputs);
   if (count > 0) {
-    const Products<T> products(scan, matrices(scan));
+    const Panels<T> panels(scan, matrices(scan), Direction::forward);
     T* kept = width ? writable<T>(reserve) : nullptr;
-    in_parallel(scan, [&](const Share<T>& share) {
-      walk(scan, share, x, start, products, result, kept ? kept + share.way * width : nullptr);
+    in_teams(scan, [&](const Share<T>& share, Team& team) {
+      Walk<T>(scan, share, x, start, panels, result, kept ? kept + share.way * width : nullptr, team).run();
     });
   }
   return {emotion, global, party, attention, reserve};

@@ -10,7 +10,7 @@
 #include <tuple>
 #include <type_traits>
 
-#include "buffers.h"
+#include "memory.h"
 #include "tensor_fusion.h"
 
 namespace mm_emotion {

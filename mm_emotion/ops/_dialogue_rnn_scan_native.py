@@ -114,6 +114,9 @@ def weight_gradients(
 def _save(ctx, inputs, output):
     _, queries, speakers, lengths, weights, keep_mask, keep_scale, num_parties, history, history_lengths, *_ = inputs
     _, global_states, _, attentions, reserve = output
+    # Nobody needs a gradient of them, nor zeros in place of one.
+    ctx.mark_non_differentiable(attentions, reserve)
+    ctx.set_materialize_grads(False)
     ctx.scalars = keep_scale, num_parties
     tensors = (queries, speakers, lengths, keep_mask, history, history_lengths, global_states, attentions, reserve)
     ctx.save_for_backward(*tensors, *weights)
