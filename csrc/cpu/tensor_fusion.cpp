@@ -10,6 +10,7 @@
 #include <tuple>
 #include <type_traits>
 
+#include "../checks.h"
 #include "memory.h"
 #include "tensor_fusion.h"
 

@@ -82,5 +82,6 @@ def test_two_steps(name, tmp_path):
 
 def test_their_splits_are_known(prepared):
     rows = load_prepared(prepared, "six_way")
-    for split in {load_recipe(name).corpus.split for name in NAMES}:
+    corpora = [load_recipe(name).corpus for name in NAMES]
+    for split in {corpus.split for corpus in corpora if corpus.name == "iemocap"}:
         assert resolve_split(rows, split).test
