@@ -20,6 +20,9 @@ def blas(device: str) -> str:
 
 def product(a: Tensor, b: Tensor) -> Tensor:
     """a (M, K) times b (K, N); not differentiable."""
+    # For a view into wider rows, or a turned left side, oneDNN falls back to a plain loop.
+    a = a.contiguous()
+    b = b if b.is_contiguous() or b.T.is_contiguous() else b.contiguous()
     return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
 
 
