@@ -143,17 +143,16 @@ struct Share {
   std::vector<int64_t> ranks;  // places in Scan::order
 };
 
-// Every direction has a team of its own. A larger team reads each weight once for all dialogues, so it comes first; what
-// threads are left over by it, because its phases would get too short, are used for slices of the batch.
+// Slices of the batch, in which threads never wait for each other, as long as reading all weights pays for the rows of
+// each. Threads that are left over join in teams, which read each weight once: but not if a core's own cache holds all.
 template <typename T, typename Run>
 void in_teams(const Scan<T>& scan, const Run& run) {
-  constexpr int64_t kFewestRows = 6, kLeastWork = 1 << 20;
   const int64_t threads = std::max<int64_t>(1, torch::stable::get_num_threads() / scan.directions);
-  const int64_t work = 3 * std::min(scan.g * (scan.p + scan.g), scan.p * (scan.g + scan.p));
+  const bool large = 3 * (scan.g + scan.p) * (scan.g + scan.p) * sizeof(T) > 2 << 20;
+  const int64_t fewest = large ? 15 : 6;  // rows of a slice
+  const int64_t slices = std::clamp<int64_t>(scan.dialogues / fewest, 1, threads);
   const int64_t blocks = (std::min(scan.g, scan.p) + kernels<T>().columns - 1) / kernels<T>().columns;
-  const int64_t wanted = work * std::max<int64_t>(scan.dialogues, 4) / kLeastWork;
-  const int64_t members = std::clamp<int64_t>(wanted, 1, std::min(threads, blocks));
-  const int64_t slices = std::clamp<int64_t>(threads / members, 1, std::max<int64_t>(1, scan.dialogues / kFewestRows));
+  const int64_t members = large ? std::min(threads / slices, blocks) : 1;
   std::deque<Team> teams;
   for (int64_t team = 0; team < scan.directions * slices; ++team) teams.emplace_back(members);
   torch::stable::parallel_for(0, teams.size() * members, 1, [&](int64_t begin, int64_t end) {

@@ -109,7 +109,7 @@ def threads():
 
 
 # Large enough for several threads to share a step, with a last block of few columns; all of them, or two teams.
-SHARED = {"sizes": (165, 150, 70), "lengths": [6, 1, 5, 4, 6, 2] * 4, "parties": 3, "masked": True, "scale": 0.05}
+SHARED = {"sizes": (250, 200, 70), "lengths": [6, 1, 5, 4, 6, 2] * 4, "parties": 3, "masked": True, "scale": 0.05}
 
 
 @pytest.mark.parametrize("listener", [False, True])
