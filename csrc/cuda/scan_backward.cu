@@ -58,18 +58,26 @@ Results run(ScanSizes sizes, const ScanArguments& given, double keep_scale, cons
   return {d_inputs, d_queries, d_gates};
 }
 
+// The gradient of a state, zeros where nobody asked for one.
+Tensor gradient_of(const char* name, const std::optional<Tensor>& given, const Tensor& like,
+                   std::initializer_list<int64_t> shape) {
+  if (!given) return torch::stable::new_zeros(like, std::vector<int64_t>(shape));
+  check_like(name, *given, like, shape);
+  return *given;
+}
+
 Results dialogue_rnn_scan_chain(
-    const Tensor& d_emotion, const Tensor& d_global, const Tensor& d_party, const Tensor& queries,
-    const Tensor& speakers, const Tensor& lengths, const std::vector<Tensor>& weights,
-    const std::optional<Tensor>& keep_mask, double keep_scale, int64_t num_parties,
+    const std::optional<Tensor>& of_emotion, const std::optional<Tensor>& of_global,
+    const std::optional<Tensor>& of_party, const Tensor& queries, const Tensor& speakers, const Tensor& lengths,
+    const std::vector<Tensor>& weights, const std::optional<Tensor>& keep_mask, double keep_scale, int64_t num_parties,
     const std::optional<Tensor>& history, const std::optional<Tensor>& history_lengths, const Tensor& global_states,
     const Tensor& attentions, const Tensor& reserve) {
   const ScanArguments given{queries, speakers, lengths, weights, keep_mask, num_parties, history, history_lengths};
   const ScanSizes sizes = check_scan(given);
   const int64_t ways = sizes.directions, count = sizes.dialogues, steps = sizes.steps;
-  check_like("d_emotion", d_emotion, queries, {count, steps, ways * sizes.e});
-  check_like("d_global", d_global, queries, {ways, count, steps, sizes.g});
-  check_like("d_party", d_party, queries, {ways, count, sizes.parties, sizes.p});
+  const Tensor d_emotion = gradient_of("d_emotion", of_emotion, queries, {count, steps, ways * sizes.e});
+  const Tensor d_global = gradient_of("d_global", of_global, queries, {ways, count, steps, sizes.g});
+  const Tensor d_party = gradient_of("d_party", of_party, queries, {ways, count, sizes.parties, sizes.p});
   check_like("global_states", global_states, queries, {ways, count, steps, sizes.g});
   check_like("attentions", attentions, queries, {ways, count, steps, sizes.past + steps});
   return with_scan_types(weights[0], queries, [&](auto weight, auto value) {
