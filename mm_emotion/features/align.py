@@ -5,6 +5,7 @@ averaged by the time it shares with it. A video is done at once: the rows that c
 two binary searches, and the averages are one sparse product.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -145,11 +146,14 @@ def _cut(words: Segments, segments: Segments, collapse: Collapse | None) -> Segm
     shared = np.ptp(clipped, axis=1) if collapse == "weighted_average" else np.ones(len(word))
     weights = sparse.csr_array((shared, (np.searchsorted(hit, word), row)), (len(hit), len(segments)))
     weights = sparse.diags_array(1 / weights.sum(1)) @ weights if len(hit) else weights
-    values = np.nan_to_num(segments.features, nan=0.0, posinf=0.0, neginf=0.0).reshape(len(segments), -1)
-    means = (weights @ values).reshape(len(hit), *segments.features.shape[1:])
+    shape = segments.features.shape[1:]
+    values = np.nan_to_num(segments.features, nan=0.0, posinf=0.0, neginf=0.0)
+    means = (weights @ values.reshape(len(segments), math.prod(shape))).reshape(len(hit), *shape)
+    # The mean of whole numbers is seldom one.
+    kind = means.dtype if np.issubdtype(values.dtype, np.integer) else values.dtype
     begin = np.minimum.reduceat(clipped[:, 0], first) if len(hit) else clipped[:, 0]
     end = np.maximum.reduceat(clipped[:, 1], first) if len(hit) else clipped[:, 1]
-    return Segments(np.stack([begin, end], 1), means.astype(segments.features.dtype), words.entries[hit])
+    return Segments(np.stack([begin, end], 1), means.astype(kind), words.entries[hit])
 
 
 def _overlaps(words: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -72,3 +72,22 @@ def has_input(child: EmotionPreTrainedModel, batch: EmotionBatch) -> Tensor:
     """Whether an utterance has any modality that the child reads, (B, U) bool."""
     columns = [MODALITIES.index(modality_of(key)) for key in child.input_shapes()]
     return batch.modality_mask[..., columns].any(-1)
+
+
+def of_part(past: dict[str, Tensor] | None, part: str) -> dict[str, Tensor] | None:
+    """What `past` remembers of one part."""
+    if past is None:
+        return None
+    return {name.removeprefix(f"{part}."): value for name, value in past.items() if name.startswith(f"{part}.")}
+
+
+def encode_on_each(
+    children: Iterable[EmotionPreTrainedModel], batch: EmotionBatch, past: dict[str, Tensor] | None
+) -> tuple[list[tuple[Tensor, tuple[Tensor, ...]]], dict[str, Tensor]]:
+    """Hidden states and attentions of each child's `encode_on`, and what to remember, under the child's number."""
+    encoded, remembered = [], {}
+    for index, child in enumerate(children):
+        states, attentions, after = child.encode_on(batch, of_part(past, str(index)))
+        encoded.append((states, attentions))
+        remembered |= {f"{index}.{name}": value for name, value in after.items()}
+    return encoded, remembered

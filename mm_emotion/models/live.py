@@ -29,10 +29,13 @@ class DialogueState:
         """The same on another device."""
         return DialogueState(self.model, {name: tensor.to(device) for name, tensor in self.tensors.items()})
 
-    def select(self, dialogues: Sequence[int]) -> "DialogueState":
+    def select(self, dialogues: Sequence[int] | Tensor) -> "DialogueState":
         """Some of the dialogues, in the order given: the others have ended, or say nothing now."""
-        index = list(dialogues)
-        return DialogueState(self.model, {name: tensor[index] for name, tensor in self.tensors.items()})
+        # As one tensor: a list of tensors would be read as one index for each axis.
+        index = torch.as_tensor(dialogues) if len(dialogues) else torch.zeros(0, dtype=torch.int64)
+        return DialogueState(
+            self.model, {name: tensor[index.to(tensor.device)] for name, tensor in self.tensors.items()}
+        )
 
     def join(self, *others: "DialogueState") -> "DialogueState":
         """These dialogues and those of the other states, one behind the other.
@@ -66,11 +69,12 @@ class DialogueState:
                 model = (opened.metadata() or {}).get("state")
                 names = opened.keys()
                 tensors = {name: opened.get_tensor(name) for name in names}
-        except (OSError, SafetensorError) as error:
+            model = None if model is None else json.loads(model)
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
             raise CheckpointError(str(file), "the state of a dialogue", str(error)) from error
-        if model is None:
+        if not isinstance(model, str):
             raise CheckpointError(str(file), "the state of a dialogue", "tensors of something else")
-        return cls(json.loads(model), tensors)
+        return cls(model, tensors)
 
 
 def _stack(parts: list[Tensor]) -> Tensor:

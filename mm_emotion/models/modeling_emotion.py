@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from mm_emotion.errors import BatchError, CheckpointError, ConfigError
+from mm_emotion.errors import BatchError, CheckpointError, ConfigError, nearest
 from mm_emotion.layers.initialization import keras_initialization
 from mm_emotion.models.batch import EmotionBatch, check_batch, drop_modalities, fill_missing, modality_of
 from mm_emotion.models.configuration_emotion import EmotionConfig
 from mm_emotion.models.live import DialogueState
 from mm_emotion.models.losses import loss_terms
-from mm_emotion.schema import MODALITIES, TIME_MASKS
+from mm_emotion.schema import BATCH_KEYS, MODALITIES, TIME_MASKS
 
 __all__ = ["EmotionBatch", "EmotionOutput", "EmotionPreTrainedModel"]
 
@@ -56,7 +56,8 @@ class EmotionPreTrainedModel(PreTrainedModel):
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         """`encode` of utterances that follow on what `past` remembers, and what to remember after them, (B, ...) each.
 
-        A causal family that reads earlier utterances has its own; all others have nothing to remember.
+        A causal family that reads earlier utterances has its own, and so has one whose parts may; all others have
+        nothing to remember.
         """
         return *self.encode(batch), {}
 
@@ -119,21 +120,32 @@ class EmotionPreTrainedModel(PreTrainedModel):
         """Logits (B, U, K) of the next utterances of B running dialogues, as `forward` would give them on the whole.
 
         `utterances` are keys of the batch contract, mostly with U = 1 and all of them real; without `state` the
-        dialogues begin here. Dialogues join and leave between steps: see `DialogueState`. For use after `eval()`.
+        dialogues begin here. Dialogues join and leave between steps: see `DialogueState`. For use after `eval()`. A
+        state follows the model into another dtype, but not onto another device.
 
         Raises:
             ConfigError: the model looks ahead.
-            BatchError: an input does not fit, or an utterance is padding.
-            CheckpointError: the state belongs to another model, or to another number of dialogues.
+            BatchError: an input does not fit, there is no utterance, or one is padding.
+            CheckpointError: the state belongs to another model or number of dialogues, or is on another device.
         """
         if not self.config.is_causal:
             raise ConfigError("is_causal", "True: a step cannot know later utterances", f"{type(self).__name__}, False")
+        for key in utterances:
+            if key not in BATCH_KEYS:
+                raise BatchError(key, "a key of the batch contract", "an unknown key", nearest(key, BATCH_KEYS))
         batch = self.gather(EmotionBatch(**utterances))
+        if batch.utterance_mask.shape[1] == 0:
+            raise BatchError("utterance_mask", "at least one utterance of each dialogue in a step", "none")
         if not batch.utterance_mask.all():
             raise BatchError("utterance_mask", "only real utterances in a step", "padding")
+        past = None
         if state is not None:
             self._check_state(state, batch)
-        hidden_states, _, tensors = self.encode_on(batch, None if state is None else state.tensors)
+            past = {
+                name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+                for name, tensor in state.tensors.items()
+            }
+        hidden_states, _, tensors = self.encode_on(batch, past)
         return self.classify(hidden_states), DialogueState(self._shape_name(), tensors)
 
     def _shape_name(self) -> str:
@@ -147,6 +159,8 @@ class EmotionPreTrainedModel(PreTrainedModel):
         for name, tensor in state.tensors.items():
             if len(tensor) != len(batch.utterance_mask):
                 raise CheckpointError(f"state {name}", f"{len(batch.utterance_mask)} dialogues", len(tensor))
+            if tensor.device != batch.utterance_mask.device:
+                raise CheckpointError(f"state {name}", f"device {batch.utterance_mask.device}", tensor.device)
 
     def gather(self, batch: EmotionBatch) -> EmotionBatch:
         """The batch checked and completed: features in the model's dtype, zeros on padding and missing modalities."""

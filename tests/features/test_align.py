@@ -109,6 +109,20 @@ def test_values_that_are_not_finite_count_as_zero():
     assert cut([[0, 1]], [[0, 0.5], [0.5, 1]], values).features.tolist() == [[2.0]]
 
 
+@pytest.mark.parametrize("collapse", ["weighted_average", "plain_average", None])
+def test_a_stream_without_rows_is_imputed_whole(collapse):
+    empty = Segments(np.zeros((0, 2)), np.zeros((0, 3), np.float32))
+    aligned = align({"words": {"a": segments([[0, 1], [1, 2]])}, "face": {"a": empty}}, "words", collapse)
+    assert len(aligned["face"]["a"]) == 0
+    assert impute(aligned, "words")["face"]["a"].features.tolist() == [[0.0] * 3] * 2
+
+
+def test_the_mean_of_whole_numbers_is_not_cut_off():
+    counts = Segments(np.array([[0, 0.5], [0.5, 1]]), np.array([[1], [2]]))
+    aligned = align({"words": {"a": segments([[0, 1]])}, "counts": {"a": counts}}, "words")
+    assert aligned["counts"]["a"].features.tolist() == [[1.5]]
+
+
 def test_what_is_missing_is_imputed_and_what_not_all_have_is_dropped():
     streams = {
         "words": {"v": segments([[0, 1], [1, 2], [2, 3]])},

@@ -13,16 +13,24 @@ from mm_emotion.models import (
     CMNForEmotionRecognition,
     DialogueRNNConfig,
     DialogueRNNForEmotionRecognition,
+    EarlyFusionConfig,
+    EarlyFusionForEmotionRecognition,
+    HierarchicalForEmotionRecognition,
     ICONConfig,
     ICONForEmotionRecognition,
+    JointConfig,
+    JointForEmotionRecognition,
+    LateFusionForEmotionRecognition,
     MemnetConfig,
     MemnetForEmotionRecognition,
 )
+from mm_emotion.models.children import as_data
 from mm_emotion.models.live import DialogueState
 
 SIZES = {"modality_dims": {"text": 3}, "num_labels": 4}
 RNN = {**SIZES, "global_size": 5, "party_size": 4, "emotion_size": 3, "hidden_size": 3}
 FAMILIES = ["dialogue_rnn", "dialogue_rnn_l", "bc_lstm", "memnet", "cmn", "icon"]
+COMPOSITES = ["late_fusion", "joint", "early_fusion", "hierarchical"]
 every_family = pytest.mark.parametrize("name", FAMILIES)
 
 
@@ -35,6 +43,23 @@ def build(name):
         "memnet": lambda: MemnetForEmotionRecognition(MemnetConfig(**SIZES, hidden_size=4, window=3)),
         "cmn": lambda: CMNForEmotionRecognition(CMNConfig(**SIZES, hidden_size=4, window=3)),
         "icon": lambda: ICONForEmotionRecognition(ICONConfig(**SIZES, hidden_size=4, window=3)),
+    }
+    return makers[name]().eval()
+
+
+def build_composite(name):
+    """Models whose parts read earlier utterances."""
+    parts = [build("dialogue_rnn"), build("bc_lstm"), build("cmn")]
+    children = [as_data(part.config) for part in parts]
+    reader = MemnetForEmotionRecognition(
+        MemnetConfig(modality_dims={"audio": 6}, num_labels=4, hidden_size=4, window=3)
+    )
+    encoders = [("audio", parts[0]), ("audio", parts[0])]
+    makers = {
+        "late_fusion": lambda: LateFusionForEmotionRecognition.from_children(parts, rule="product"),
+        "joint": lambda: JointForEmotionRecognition(JointConfig(children=children, num_labels=4, hidden_size=3)),
+        "early_fusion": lambda: EarlyFusionForEmotionRecognition(EarlyFusionConfig(**SIZES, stack=children[1])),
+        "hierarchical": lambda: HierarchicalForEmotionRecognition.from_children(reader, encoders),
     }
     return makers[name]().eval()
 
@@ -84,6 +109,17 @@ def test_several_utterances_at_once_and_a_state_from_disk(name, tmp_path):
     close(logits, model(**batch).logits[:, 4:])
 
 
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_what_the_parts_of_a_model_remember_is_kept(name, tmp_path):
+    model, batch, state = build_composite(name), dialogue(6, 9), None
+    expected = model(**batch).logits
+    for t in range(6):
+        logits, state = model.step(part(batch, t), state)
+        close(logits[:, 0], expected[:, t])
+        state.save(tmp_path / "state.safetensors")
+        state = DialogueState.load(tmp_path / "state.safetensors")
+
+
 def test_a_party_may_come_in_later():
     model, batch, state = build("dialogue_rnn"), dialogue(5, 5), None
     batch["speaker_mask"] = one_hot(torch.tensor([[0, 1, 0, 2, 1]]), 3).bool()
@@ -119,6 +155,55 @@ def test_a_state_of_another_model_or_of_other_dialogues_is_refused():
         state.join(other)
 
 
+@every_family
+def test_dialogues_are_selected_by_any_kind_of_index(name):
+    batch = together(*(dialogue(2, seed) for seed in (1, 2, 3)))
+    _, state = build(name).step(batch)
+    expected = state.select([2, 0]).tensors
+    for index in (torch.tensor([2, 0]), list(torch.tensor([2, 0])), (2, 0), range(2, -1, -2)):
+        selected = state.select(index).tensors
+        assert all(torch.equal(selected[key], value) for key, value in expected.items())
+    assert all(len(value) == 0 for value in state.select([]).tensors.values())
+
+
+@every_family
+def test_a_state_follows_the_model_into_another_dtype(name):
+    model, batch = build(name), dialogue(3, 11)
+    _, state = model.step(part(batch, 0, 2))
+    logits, after = model.bfloat16().step(part(batch, 2), state)
+    expected = model(**batch).logits[:, 2:]
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits, expected, atol=0.03, rtol=0.03)
+    assert {value.dtype for value in after.tensors.values() if value.is_floating_point()} == {torch.bfloat16}
+
+
+def test_the_history_is_as_long_as_that_of_the_longest_dialogue_there():
+    model, (first, second) = build("dialogue_rnn"), (dialogue(9, 12), dialogue(4, 13))
+    _, long = model.step(part(first, 0, 9))
+    _, short = model.step(part(second, 0))
+    state = long.join(short).select([1])
+    for t in (1, 2, 3):
+        logits, state = model.step(part(second, t), state)
+        assert state.tensors["history"].shape[1] == t + 1
+    close(logits[0, 0], model(**second).logits[0, 3])
+
+
+@every_family
+def test_a_step_without_utterances_or_with_an_unknown_key_is_refused(name):
+    model = build(name)
+    with pytest.raises(BatchError, match="utterance_mask: expected at least one utterance"):
+        model.step(dialogue(0, 14))
+    with pytest.raises(BatchError, match=r"speakers_mask.*did you mean 'speaker_mask'"):
+        model.step({**dialogue(1, 14), "speakers_mask": None})
+
+
+def test_a_state_on_another_device_is_refused():
+    model, batch = build("cmn"), dialogue(2, 15)
+    _, state = model.step(part(batch, 0))
+    with pytest.raises(CheckpointError, match="device cpu"):
+        model.step(part(batch, 1), state.to("meta"))
+
+
 def test_padding_is_refused_in_a_step():
     mask = torch.tensor([[True, False]])
     with pytest.raises(BatchError, match="utterance_mask"):
@@ -128,6 +213,8 @@ def test_padding_is_refused_in_a_step():
 def test_a_file_of_something_else_is_refused(tmp_path):
     (tmp_path / "text").write_text("no tensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "weights")
-    for name in ("text", "weights", "missing"):
+    save_file({"a": torch.zeros(1)}, tmp_path / "words", metadata={"state": "not JSON"})
+    save_file({"a": torch.zeros(1)}, tmp_path / "list", metadata={"state": "[1]"})
+    for name in ("text", "weights", "words", "list", "missing"):
         with pytest.raises(CheckpointError, match=name):
             DialogueState.load(tmp_path / name)

@@ -98,7 +98,9 @@ class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
         new = scan.global_states[0]  # (B, U, G)
         length = new.shape[1]
         history = new.new_zeros(len(new), 0, new.shape[2]) if past is None else past["history"]
-        history = F.pad(history, (0, 0, 0, length))  # (B, V+U, G)
+        # Not beyond the longest dialogue here: others that have left may have been longer.
+        longest = int(known.max()) if len(known) else 0
+        history = F.pad(history[:, :longest], (0, 0, 0, length))  # (B, V+U, G)
         at = known[:, None] + torch.arange(length, device=known.device)  # (B, U)
         history = history.scatter(1, at[..., None].expand_as(new), new)
         remembered = {

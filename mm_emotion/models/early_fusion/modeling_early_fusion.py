@@ -38,6 +38,15 @@ class EarlyFusionForEmotionRecognition(EmotionPreTrainedModel):
         return {name: (*axes[:-1], self.config.modality_dims[name]) for name in self.config.modalities}
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.stack.encode(self._fused(batch))
+
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        return self.stack.encode_on(self._fused(batch), past)
+
+    def _fused(self, batch: EmotionBatch) -> EmotionBatch:
+        """What the stack reads."""
         modalities = self.config.modalities
         (stream,) = self.stack.input_shapes()
         fused = dict.fromkeys((*MODALITIES, *TIME_MASKS))
@@ -50,7 +59,7 @@ class EarlyFusionForEmotionRecognition(EmotionPreTrainedModel):
         present = torch.zeros_like(batch.modality_mask)
         here = batch.modality_mask[..., [MODALITIES.index(name) for name in modalities]]  # (B, U, M)
         present[..., MODALITIES.index(stream)] = here.any(-1)
-        return self.stack.encode(replace(batch, **fused, input_ids=None, modality_mask=present))
+        return replace(batch, **fused, input_ids=None, modality_mask=present)
 
     def classify(self, hidden_states: Tensor) -> Tensor:
         logits = self.stack.classify(hidden_states)

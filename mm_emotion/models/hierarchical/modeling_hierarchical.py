@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from mm_emotion.models.children import as_data, common_shapes, has_input
+from mm_emotion.models.children import as_data, common_shapes, encode_on_each, has_input, of_part
 from mm_emotion.models.hierarchical.configuration_hierarchical import HierarchicalConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
-from mm_emotion.schema import TIME_MASKS
+from mm_emotion.schema import MODALITIES, TIME_MASKS
 
 
 class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
@@ -30,7 +30,7 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
             if output == "hidden_states":
                 encoder.classifier = None
         self.dialogue = AutoModel.from_config(AutoConfig.for_model(**config.dialogue))
-        self.needs_speakers = self.dialogue.needs_speakers
+        self.needs_speakers = any(part.needs_speakers for part in (self.dialogue, *self.encoders))
         self.post_init()
         self.train()
 
@@ -78,26 +78,41 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
         return common_shapes(self.encoders, shapes)
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return self.dialogue.encode(self._utterances(batch))
+        return self.dialogue.encode(self._utterances(batch, [encoder.encode(batch)[0] for encoder in self.encoders]))
 
     def encode_on(
         self, batch: EmotionBatch, past: dict[str, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
-        return self.dialogue.encode_on(self._utterances(batch), past)
+        encoded, encoders = encode_on_each(self.encoders, batch, of_part(past, "encoders"))
+        utterances = self._utterances(batch, [states for states, _ in encoded])
+        states, attentions, dialogue = self.dialogue.encode_on(utterances, of_part(past, "dialogue"))
+        remembered = {
+            f"{part}.{name}": value
+            for part, own in (("encoders", encoders), ("dialogue", dialogue))
+            for name, value in own.items()
+        }
+        return states, attentions, remembered
 
-    def _utterances(self, batch: EmotionBatch) -> EmotionBatch:
-        """What the dialogue model reads."""
+    def _utterances(self, batch: EmotionBatch, encoded: list[Tensor]) -> EmotionBatch:
+        """What the dialogue model reads, from hidden states (B, U, H) of each encoder."""
         config = self.config
         parts: dict[str, list[Tensor]] = {stream: [] for stream in config.streams}
+        present: dict[str, list[Tensor]] = {stream: [] for stream in config.streams}
         for stream in config.vectors:
             parts[stream].append(getattr(batch, stream))
-        for stream, output, encoder in zip(config.streams, config.outputs, self.encoders, strict=True):
-            made, _ = encoder.encode(batch)  # (B, U, H)
+            present[stream].append(batch.modality_mask[..., MODALITIES.index(stream)])
+        for stream, output, encoder, made in zip(config.streams, config.outputs, self.encoders, encoded, strict=True):
             if output == "log_probabilities":
                 made = encoder.classify(made).log_softmax(-1)  # (B, U, K)
-            parts[stream].append(made.masked_fill(~has_input(encoder, batch)[..., None], 0))
+            here = has_input(encoder, batch)  # (B, U)
+            parts[stream].append(made.masked_fill(~here[..., None], 0))
+            present[stream].append(here)
         vectors = {stream: torch.cat(states, -1) for stream, states in parts.items()}
-        return replace(batch, input_ids=None, **dict.fromkeys(TIME_MASKS), **vectors)
+        # A stream may stand under the name of a modality that its encoders do not read.
+        modality_mask = batch.modality_mask.clone()
+        for stream, encoders in present.items():
+            modality_mask[..., MODALITIES.index(stream)] = torch.stack(encoders).any(0)
+        return replace(batch, input_ids=None, modality_mask=modality_mask, **dict.fromkeys(TIME_MASKS), **vectors)
 
     def classify(self, hidden_states: Tensor) -> Tensor:
         return self.dialogue.classify(hidden_states)

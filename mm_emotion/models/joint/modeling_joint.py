@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from mm_emotion.models.children import common_shapes, has_input
+from mm_emotion.models.children import common_shapes, encode_on_each, has_input
 from mm_emotion.models.joint.configuration_joint import JointConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 
@@ -38,9 +38,19 @@ class JointForEmotionRecognition(EmotionPreTrainedModel):
         return common_shapes(self.branches)
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self._joined([branch.encode(batch) for branch in self.branches], batch)
+
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        encoded, remembered = encode_on_each(self.branches, batch, past)
+        return *self._joined(encoded, batch), remembered
+
+    def _joined(
+        self, encoded: list[tuple[Tensor, tuple[Tensor, ...]]], batch: EmotionBatch
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         states, attentions = [], ()
-        for branch in self.branches:
-            state, weights = branch.encode(batch)  # (B, U, H_m)
+        for branch, (state, weights) in zip(self.branches, encoded, strict=True):  # (B, U, H_m)
             states.append(state.masked_fill(~has_input(branch, batch)[..., None], 0))
             attentions += weights
         scores = torch.cat(states, -1)  # (B, U, sum of H_m)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from mm_emotion.models.children import as_data, common_shapes, has_input
+from mm_emotion.models.children import as_data, common_shapes, encode_on_each, has_input
 from mm_emotion.models.late_fusion.configuration_late_fusion import LateFusionConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 from mm_emotion.ops.product_fusion import product_fusion
@@ -50,13 +50,25 @@ class LateFusionForEmotionRecognition(EmotionPreTrainedModel):
         outputs, present = self.expert_outputs(batch)
         return self.fuse(outputs, present), ()
 
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        encoded, remembered = encode_on_each(self.experts, batch, past)
+        return self.fuse(*self._said([states for states, _ in encoded], batch)), (), remembered
+
     def expert_outputs(self, batch: EmotionBatch) -> tuple[Tensor, Tensor]:
         """Log posteriors (outputs for a regression) of a gathered batch (B, U, M, K), and who has a say (B, U, M)."""
-        outputs = []
-        for expert in self.experts:
-            states, _ = expert.encode(batch)
-            outputs.append(expert.classify(states.masked_fill(~batch.utterance_mask[..., None], 0)))
-        stacked = torch.stack(outputs, 2)
+        return self._said([expert.encode(batch)[0] for expert in self.experts], batch)
+
+    def _said(self, states: list[Tensor], batch: EmotionBatch) -> tuple[Tensor, Tensor]:
+        padding = ~batch.utterance_mask[..., None]  # (B, U, 1)
+        stacked = torch.stack(
+            [
+                expert.classify(state.masked_fill(padding, 0))
+                for expert, state in zip(self.experts, states, strict=True)
+            ],
+            2,
+        )
         present = torch.stack([has_input(expert, batch) for expert in self.experts], 2)
         return stacked if self.config.problem_type == "regression" else stacked.log_softmax(-1), present
 

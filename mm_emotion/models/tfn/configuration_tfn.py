@@ -1,5 +1,6 @@
 """Configuration of the Tensor Fusion Network."""
 
+import math
 from typing import Any, Literal
 
 from mm_emotion.errors import ConfigError
@@ -49,8 +50,8 @@ class TFNConfig(EmotionConfig):
         if self.output_range is not None:
             if self.problem_type != "regression":
                 raise ConfigError("output_range", "None for a classification", self.output_range)
-            if len(self.output_range) != 2 or not self.output_range[0] < self.output_range[1]:
-                raise ConfigError("output_range", "[low, high] with low < high", self.output_range)
+            if len(self.output_range) != 2 or not -math.inf < self.output_range[0] < self.output_range[1] < math.inf:
+                raise ConfigError("output_range", "[low, high], finite, with low < high", self.output_range)
 
     @property
     def fused_sizes(self) -> list[int]:

@@ -2,12 +2,16 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from mm_emotion.errors import ConfigError
+from mm_emotion.errors import BatchError, ConfigError
 from mm_emotion.models import (
     BCLSTMConfig,
     BCLSTMForEmotionRecognition,
+    CMNConfig,
+    CMNForEmotionRecognition,
     HierarchicalConfig,
     HierarchicalForEmotionRecognition,
+    LinearConfig,
+    LinearForEmotionRecognition,
     TextCNNConfig,
     TextCNNForEmotionRecognition,
 )
@@ -127,3 +131,23 @@ def test_labels_come_from_whichever_side_names_them():
     named = {**bare, "id2label": {"0": "sad", "1": "glad", "2": "neutral"}}
     config = HierarchicalConfig(encoders=[ENCODER], streams=["text"], dialogue=named)
     assert config.id2label == {0: "sad", 1: "glad", 2: "neutral"}
+
+
+def test_a_stream_is_present_where_its_encoder_had_input_whatever_modality_it_is_named_after():
+    torch.manual_seed(3)
+    encoder = CMNForEmotionRecognition(CMNConfig(modality_dims={"audio": 2}, hidden_size=3))
+    reader = LinearForEmotionRecognition(LinearConfig(modality_dims={"text": 3}))
+    model = HierarchicalForEmotionRecognition.from_children(reader, [("text", encoder)]).eval()
+    audio, speakers = torch.randn(1, 2, 2), torch.tensor([[[True, False], [False, True]]])
+    only_audio = torch.tensor([[[False, True, False, False], [False, False, False, False]]])
+    hidden = model(audio=audio, speaker_mask=speakers, modality_mask=only_audio).hidden_states
+    assert hidden[0, 0].count_nonzero() == 3
+    assert hidden[0, 1].count_nonzero() == 0
+
+
+def test_an_encoder_may_be_the_one_that_needs_speakers():
+    encoder = CMNForEmotionRecognition(CMNConfig(modality_dims={"audio": 2}, hidden_size=3))
+    reader = LinearForEmotionRecognition(LinearConfig(modality_dims={"text": 3}))
+    model = HierarchicalForEmotionRecognition.from_children(reader, [("text", encoder)])
+    with pytest.raises(BatchError, match="speaker_mask"):
+        model(audio=torch.randn(1, 2, 2))

@@ -94,6 +94,7 @@ def test_a_bounded_regression_stays_in_its_range():
         ({"text_output_size": 0}, "text_output_size"),
         ({"output_range": [-3.0, 3.0]}, "output_range"),
         ({"problem_type": "regression", "output_range": [3.0, -3.0]}, "output_range"),
+        ({"problem_type": "regression", "output_range": [-float("inf"), 3.0]}, "output_range"),
         ({"subnet_dropout": 1.0}, "subnet_dropout"),
     ],
 )
