@@ -48,7 +48,8 @@ def extensions() -> dict:
     nvcc = find_nvcc()
     # BuildExtension asks for a torch with CUDA as soon as it sees a .cu file, so it sees none.
     optional = os.environ.get("MM_EMOTION_BUILD_CUDA") != "1"
-    cuda = [] if nvcc is None else [Extension("mm_emotion._ops_cuda", [], py_limited_api=True, optional=optional)]
+    sources = [str(file) for file in Path("csrc").rglob("*.*")]
+    cuda = Extension("mm_emotion._ops_cuda", [], py_limited_api=True, optional=optional, depends=sources)
 
     class Build(BuildExtension):
         def build_extension(self, extension):
@@ -58,7 +59,7 @@ def extensions() -> dict:
                 super().build_extension(extension)
 
     return {
-        "ext_modules": [ops, *cuda, *python_module(flags, cuda_architectures() if cuda else [])],
+        "ext_modules": [ops, *([cuda] if nvcc else []), *python_module(flags, cuda_architectures() if nvcc else [])],
         "cmdclass": {"build_ext": Build},
     }
 

@@ -73,7 +73,8 @@ def dialogue_rnn_scan(
         (R, B, U, A). This kind has no fast path.
 
     Raises:
-        BatchError: a tensor does not fit the others, or holds an index out of range; it names the tensor.
+        BatchError: a tensor does not fit the others, or holds an index out of range; it names the tensor. On a CUDA
+            device, which a look at the indices would stop, those out of range count as the nearest in range.
     """
     _check(inputs, queries, speakers, lengths, weights, num_parties, keep_mask, state, concat)
     # A recurrence stays in the precision of its weights, also where autocast lowers that of the layers around it.

@@ -8,7 +8,10 @@ from mm_emotion.ops.dialogue_rnn_scan import ScanState, dialogue_rnn_scan, dialo
 
 pytestmark = [
     pytest.mark.cuda,
-    pytest.mark.skipif("cuda" not in kernel_devices(), reason="needs CUDA kernels, a GPU and MM_EMOTION_CUDA=1"),
+    pytest.mark.skipif(
+        not torch.cuda.is_available() or "cuda" not in kernel_devices(),
+        reason="needs a GPU, CUDA kernels and MM_EMOTION_CUDA=1",
+    ),
 ]
 
 
