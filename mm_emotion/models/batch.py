@@ -102,16 +102,18 @@ def check_batch(
             raise BatchError(key, f"{tuple(lead)} dialogues and utterances", tuple(values.shape[:2]))
         if key == "input_ids" or len(axes) > 1:
             _check_mask(batch, f"{modality_of(key)}_mask", values.shape[:3])
+    first = getattr(batch, next(iter(shapes)))
     _check_mask(batch, "utterance_mask", lead)
     _check_mask(batch, "modality_mask", (*lead, len(MODALITIES)))
     if needs_speakers:
         if batch.speaker_mask is None:
             raise BatchError("speaker_mask", "a bool tensor (B, U, P)", "None")
-        _check_mask(batch, "speaker_mask", (*lead, batch.speaker_mask.shape[-1]))
+        _check_mask(batch, "speaker_mask", (*lead, *batch.speaker_mask.shape[-1:]))
     if batch.labels is not None:
         _check_labels(batch.labels, lead, config)
-    if batch.utterance_mask is not None and batch.utterance_mask.device.type == "cpu":
-        _check_order(batch, needs_speakers)
+    # A compiled graph cannot stop at what a value holds.
+    if first.device.type == "cpu" and not torch.compiler.is_compiling():
+        _check_order(batch, lead, needs_speakers)
     return lead
 
 
@@ -155,8 +157,8 @@ def _check_labels(labels: Tensor, lead: torch.Size, config: EmotionConfig) -> No
             raise BatchError("labels", f"0 .. {config.num_labels - 1} or {IGNORE_INDEX}", labels[wrong][0].item())
 
 
-def _check_order(batch: EmotionBatch, needs_speakers: bool) -> None:
-    mask = batch.utterance_mask
+def _check_order(batch: EmotionBatch, lead: torch.Size, needs_speakers: bool) -> None:
+    mask = torch.ones(lead, dtype=torch.bool) if batch.utterance_mask is None else batch.utterance_mask
     if (mask[:, 1:] & ~mask[:, :-1]).any():
         raise BatchError("utterance_mask", "padding on the right", "a real utterance after padding")
     if needs_speakers and (batch.speaker_mask.sum(-1) != mask).any():

@@ -197,6 +197,12 @@ def test_a_step_without_utterances_or_with_an_unknown_key_is_refused(name):
         model.step({**dialogue(1, 14), "speakers_mask": None})
 
 
+@pytest.mark.parametrize("speakers", [torch.zeros(1, 1, 2), torch.ones(1, 1, 2), torch.ones(1, 1, 0), torch.ones(())])
+def test_a_step_in_which_not_exactly_one_party_speaks_is_refused(speakers):
+    with pytest.raises(BatchError, match="speaker_mask"):
+        build("cmn").step({**dialogue(1, 16), "speaker_mask": speakers.bool()})
+
+
 def test_a_state_on_another_device_is_refused():
     model, batch = build("cmn"), dialogue(2, 15)
     _, state = model.step(part(batch, 0))
