@@ -148,6 +148,10 @@ class EmotionConfig(PreTrainedConfig):
             if getattr(self, field):
                 raise ConfigError(field, f"0: {because}", getattr(self, field))
 
+    def require_modality(self) -> None:
+        if not self.modality_dims:
+            raise ConfigError("modality_dims", "at least one modality and its width", "none")
+
     @classmethod
     def require_at_least(cls, field: str, value: float, least: float) -> None:
         if not value >= least:

@@ -27,8 +27,7 @@ class AffectDNNConfig(EmotionConfig):
 
     def check(self) -> None:
         super().check()
-        if not self.modality_dims:
-            raise ConfigError("modality_dims", "at least one modality and its width", self.modality_dims)
+        self.require_modality()
         if self.layers is None or set(self.layers) != set(self.modality_dims):
             raise ConfigError("layers", f"widths for each of {self.modalities}", self.layers)
         depths = {len(widths) for widths in self.layers.values()}

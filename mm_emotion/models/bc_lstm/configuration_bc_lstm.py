@@ -1,6 +1,5 @@
 """Configuration of the bc-LSTM."""
 
-from mm_emotion.errors import ConfigError
 from mm_emotion.models.configuration_emotion import EmotionConfig
 
 
@@ -25,8 +24,7 @@ class BCLSTMConfig(EmotionConfig):
     def check(self) -> None:
         super().check()
         self.require_at_least("recurrent_size", self.recurrent_size, 1)
-        if not self.modality_dims:
-            raise ConfigError("modality_dims", "at least one modality and its width", self.modality_dims)
+        self.require_modality()
 
     @property
     def is_causal(self) -> bool:

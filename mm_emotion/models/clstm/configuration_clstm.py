@@ -1,6 +1,5 @@
 """Configuration of the hierarchical contextual LSTM."""
 
-from mm_emotion.errors import ConfigError
 from mm_emotion.models.configuration_emotion import EmotionConfig
 
 
@@ -26,8 +25,7 @@ class CLSTMConfig(EmotionConfig):
         self.require_at_least("recurrent_size", self.recurrent_size, 1)
         self.require_at_least("unimodal_size", self.unimodal_size, 1)
         self.require_probability("recurrent_dropout", self.recurrent_dropout)
-        if not self.modality_dims:
-            raise ConfigError("modality_dims", "at least one modality and its width", self.modality_dims)
+        self.require_modality()
 
     @property
     def is_causal(self) -> bool:

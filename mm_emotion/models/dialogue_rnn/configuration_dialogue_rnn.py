@@ -37,8 +37,7 @@ class DialogueRNNConfig(EmotionConfig):
             self.require_at_least(field, getattr(self, field), 1)
         for field in ("recurrent_dropout", "emotion_dropout"):
             self.require_probability(field, getattr(self, field))
-        if not self.modality_dims:
-            raise ConfigError("modality_dims", "at least one modality and its width", self.modality_dims)
+        self.require_modality()
         if self.context_attention == "dot" and self.input_size != self.global_size:
             raise ConfigError("global_size", f"{self.input_size}, the input width, for dot attention", self.global_size)
 

@@ -40,8 +40,7 @@ class EarlyFusionConfig(EmotionConfig):
     def check(self) -> None:
         super().check()
         self.refuse(["dropout", "input_dropout"], "dropout is the matter of the stack")
-        if not self.modality_dims:
-            raise ConfigError("modality_dims", "at least one modality", "none")
+        self.require_modality()
         if self.projection_size is not None:
             self.require_at_least("projection_size", self.projection_size, 1)
         widths = list(self.stack["modality_dims"].values())

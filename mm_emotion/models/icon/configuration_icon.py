@@ -1,6 +1,5 @@
 """Configuration of the interactive conversational memory network."""
 
-from mm_emotion.errors import ConfigError
 from mm_emotion.models.configuration_emotion import EmotionConfig
 
 
@@ -20,5 +19,4 @@ class ICONConfig(EmotionConfig):
         super().check()
         self.require_at_least("window", self.window, 1)
         self.require_at_least("hops", self.hops, 1)
-        if not self.modality_dims:
-            raise ConfigError("modality_dims", "at least one modality and its width", self.modality_dims)
+        self.require_modality()

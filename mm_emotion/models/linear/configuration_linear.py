@@ -30,8 +30,7 @@ class LinearConfig(EmotionConfig):
     def check(self) -> None:
         super().check()
         self.refuse(["dropout", "input_dropout", "modality_dropout"], "this model is fitted in one go")
-        if not self.modality_dims:
-            raise ConfigError("modality_dims", "at least one modality", "none")
+        self.require_modality()
         self.hidden_size = self.input_size
         if not self.complexities or not all(0 < value < float("inf") for value in self.complexities):
             raise ConfigError("complexities", "a list of finite numbers above 0", self.complexities)

@@ -39,8 +39,7 @@ class MFNConfig(EmotionConfig):
     def check(self) -> None:
         super().check()
         self.refuse(["input_dropout"], "no dropout acts on the steps")
-        if not self.modality_dims:
-            raise ConfigError("modality_dims", "at least one modality", "none")
+        self.require_modality()
         for name in self.modalities:
             if name not in self.recurrent_sizes:
                 raise ConfigError(f"recurrent_sizes[{name!r}]", "a width", "nothing")
