@@ -19,7 +19,7 @@ NAMES = [name for name in list_recipes() if load_recipe(name).model["model_type"
 SMALL = {
     **{"vocab_size": 30, "embedding_size": 6, "max_length": 12, "key_size": 3, "feedforward_size": 4, "num_filters": 2},
     **{"frames": 7, "height": 8, "width": 9, "hidden_size": 5},
-    **{"units": 3, "filters": 2, "output_size": 3, "first": 1, "count": 8},
+    **{"units": 5, "filters": 2, "output_size": 3, "first": 1, "count": 8},
 }
 
 
