@@ -6,9 +6,9 @@ word for the emotion, version, as in 03a01Fa.wav. There are no dialogues: what a
 under one `dialogue_id`, in the order of the file names, which means nothing. Transcripts are left empty.
 """
 
-import math
 import os
 import re
+import wave
 from itertools import groupby
 from pathlib import Path
 
@@ -36,9 +36,10 @@ RECORDINGS = tuple(_NAMES)
 
 
 def load_recordings(folder: str | os.PathLike, *, corpus: str, label_set: str) -> Dataset:
-    """All wav files below `folder` as checked rows of the data contract, read by their names alone.
+    """All wav files below `folder` as checked rows of the data contract, labelled by their names.
 
-    Raises CorpusError for an unknown corpus or label set, for no files, and for a name that is not the corpus's own.
+    Raises CorpusError for an unknown corpus or label set, for no files, for a name that is not the corpus's
+    own, and for a file that is no wav.
     """
     if corpus not in _NAMES:
         raise CorpusError("corpus", f"one of {', '.join(RECORDINGS)}", repr(corpus))
@@ -73,8 +74,16 @@ def _row(path: Path, corpus: str, names: tuple[str, ...]) -> dict:
         "transcript": "",
         "audio_path": str(path.resolve()),
         "video_path": "",
-        "start": math.nan,
-        "end": math.nan,
+        "start": 0.0,
+        "end": _seconds(path),
         "split": "all",
         "label": names.index(_EMODB[code]) if corpus == "emodb" else int(code) - 1,
     }
+
+
+def _seconds(path: Path) -> float:
+    try:
+        with wave.open(str(path), "rb") as file:
+            return file.getnframes() / file.getframerate()
+    except (wave.Error, EOFError) as error:
+        raise CorpusError(str(path), "a readable wav file", str(error) or "an empty one") from error

@@ -1,6 +1,7 @@
 """Acted speech by the names of its files."""
 
 import os
+import wave
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +20,9 @@ def folder(tmp_path):
         for name in names:
             path = tmp_path / name
             path.parent.mkdir(exist_ok=True)
-            path.touch()
+            with wave.open(str(path), "wb") as file:
+                file.setparams((1, 2, 16000, 0, "NONE", ""))
+                file.writeframes(bytes(2 * 8000))
         return tmp_path
 
     return make
@@ -31,6 +34,7 @@ def test_ravdess_names_say_emotion_sentence_and_actor(folder):
     assert rows["speaker"][:] == ["03", "12"]
     assert [LABEL_SETS["ravdess"]["emotion"][label] for label in rows["label"]] == ["neutral", "angry"]
     assert Path(rows["audio_path"][1]).is_file()
+    assert (rows["start"][1], rows["end"][1]) == (0.0, 0.5)
 
 
 def test_emodb_names_say_speaker_sentence_and_german_letter(folder):
@@ -47,6 +51,13 @@ def test_emodb_names_say_speaker_sentence_and_german_letter(folder):
 def test_another_name_is_refused_and_named(folder, corpus, name):
     with pytest.raises(CorpusError, match=name):
         load_recordings(folder(f"{name}.wav"), corpus=corpus, label_set="emotion")
+
+
+def test_a_file_that_is_no_sound_is_named(folder):
+    place = folder("03a01Fa.wav")
+    (place / "03a01Wa.wav").write_bytes(b"")
+    with pytest.raises(CorpusError, match="03a01Wa"):
+        load_recordings(place, corpus="emodb", label_set="emotion")
 
 
 def test_no_recordings_and_unknown_labels_are_refused(folder):

@@ -19,7 +19,7 @@ NAMES = [name for name in list_recipes() if load_recipe(name).model["model_type"
 SMALL = {
     **{"vocab_size": 30, "embedding_size": 6, "max_length": 12, "key_size": 3, "feedforward_size": 4, "num_filters": 2},
     **{"frames": 7, "height": 8, "width": 9, "hidden_size": 5},
-    **{"units": 5, "filters": 2, "output_size": 3, "first": 1, "count": 8},
+    **{"units": 3, "filters": 2, "output_size": 3, "first": 1, "count": 8},
 }
 
 
@@ -82,5 +82,5 @@ def test_two_steps(name, tmp_path):
 
 def test_their_splits_are_known(prepared):
     rows = load_prepared(prepared, "six_way")
-    for split in {load_recipe(name).corpus.split for name in NAMES}:
+    for split in {recipe.corpus.split for recipe in map(load_recipe, NAMES) if recipe.corpus.name == "iemocap"}:
         assert resolve_split(rows, split).test
