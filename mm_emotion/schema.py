@@ -35,6 +35,8 @@ LABEL_SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "meld": {"seven_way": ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")},
     "cmu_mosei": {"six_emotions": ("anger", "disgust", "fear", "happy", "sad", "surprise")},
     "cmu_mosi": {"binary": ("negative", "positive")},
+    "ravdess": {"emotion": ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")},
+    "emodb": {"emotion": ("anger", "boredom", "disgust", "fear", "happiness", "sadness", "neutral")},
 }
 """Class names per corpus and label set; the position of a name is its label id."""
 

@@ -11,6 +11,7 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets
 from datasets.exceptions import DatasetGenerationError
 from huggingface_hub import metadata_load
 
+from mm_emotion.data.recordings import RECORDINGS, load_recordings
 from mm_emotion.data.rows import check_rows, column_values
 from mm_emotion.data.tables import ALIASES, load_table
 from mm_emotion.errors import CorpusError
@@ -37,10 +38,10 @@ def open_corpus(
 ) -> Dataset:
     """Open a corpus by name from `path`, or from the folder of that name where the variable MM_EMOTION_DATA points.
 
-    The place, or its subfolder named as the label set, is a folder written by `mm-emotion prepare`, or an utterance
-    table (`load_table`). `label_set` is a name of `schema.LABEL_SETS` or one affect dimension. `features` names feature
-    columns that must be there; those of an utterance table come from TABLE_FEATURES. Raises CorpusError when there is
-    nothing, or labels or features differ.
+    The place, or its subfolder named as the label set, is a folder written by `mm-emotion prepare`, an utterance table
+    (`load_table`), or for RAVDESS and EmoDB a folder of the recordings themselves (`load_recordings`). `label_set` is a
+    name of `schema.LABEL_SETS` or one affect dimension. `features` names feature columns that must be there; those of
+    an utterance table come from TABLE_FEATURES. Raises CorpusError when there is nothing, or labels or features differ.
     """
     place = next((place for place in _places(name, label_set, path) if place.exists()), None)
     if place is None:
@@ -54,6 +55,10 @@ def open_corpus(
                 f"features of {place}", ", ".join(features), f"no {', '.join(absent)}", "extract them first"
             )
         return _with_labels(rows, name, label_set)
+    if name in RECORDINGS and next(place.rglob("*.wav"), None) is not None:
+        if features:
+            raise CorpusError(f"features of {place}", "none beside recordings", ", ".join(features))
+        return load_recordings(place, corpus=name, label_set=label_set)
     if name not in ALIASES or not (
         place.is_file() or any(place.glob("utterances.jsonl")) or any(place.glob("*_sent_emo.csv"))
     ):

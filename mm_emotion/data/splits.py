@@ -12,7 +12,17 @@ from mm_emotion.errors import SplitError
 from mm_emotion.schema import SPLITS
 
 _FOLD = "session_fold_"
-SPLIT_NAMES = ("session5_test", "published", f"{_FOLD}<k>", "validation_utterances_20", "last_20_percent")
+_SPEAKER_FOLD = "speaker_fold_"
+_SENTENCES = 3  # dialogue ids of the one training speaker that validate where there are two
+SPLIT_NAMES = (
+    "session5_test",
+    "published",
+    "sdk_standard",
+    f"{_FOLD}<k>",
+    f"{_SPEAKER_FOLD}<k>",
+    "validation_utterances_20",
+    "last_20_percent",
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,11 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
       the other dialogues, those whose ids have the smallest SHA-256, the same for every seed.
     - `published`: the split column as it is; a missing validation part is taken from train in the same way. Whether
       test speakers are apart is measured, not promised.
+    - `sdk_standard`: as `published`, by the column `sdk_fold` of CMU-MOSI: the folds of the SDK.
     - `session_fold_<k>`: test is session k, validation the next one (after the last comes the first), train the rest.
+    - `speaker_fold_<k>`: test is all of the k-th speaker in the order of their names, validation all of the next one
+      (after the last comes the first), train the rest. With two speakers, validation is three dialogues of the other
+      one, those whose ids have the smallest SHA-256.
     - `validation_utterances_20`: test is session 5; validation is a fifth of the other utterances drawn with `seed`, so
       it shares dialogues with train (legacy).
     - `last_20_percent`: test is the last fifth of the utterances in the order of their ids, as Keras cuts a validation
@@ -54,12 +68,16 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
         return _session5_test(rows, validation_dialogues)
     if name == "published":
         return _published(rows, validation_dialogues)
+    if name == "sdk_standard":
+        return _published(rows, validation_dialogues, name, "sdk_fold")
     if name == "validation_utterances_20":
         return _validation_utterances(rows, seed)
     if name == "last_20_percent":
         return _last_fifth(rows, validation_dialogues)
     if name.startswith(_FOLD) and name.removeprefix(_FOLD).isdecimal():
         return _session_fold(rows, int(name.removeprefix(_FOLD)))
+    if name.startswith(_SPEAKER_FOLD) and name.removeprefix(_SPEAKER_FOLD).isdecimal():
+        return _speaker_fold(rows, int(name.removeprefix(_SPEAKER_FOLD)))
     raise SplitError("split", f"one of {', '.join(SPLIT_NAMES)}", repr(name))
 
 
@@ -139,13 +157,13 @@ def _session5_test(rows: Dataset, validation_dialogues: int) -> Split:
     return Split("session5_test", True, tuple(train), tuple(validation), tuple(test), note=note)
 
 
-def _published(rows: Dataset, validation_dialogues: int) -> Split:
-    published = _dialogue_values(rows, "split")
+def _published(rows: Dataset, validation_dialogues: int, name: str = "published", column: str = "split") -> Split:
+    published = _dialogue_values(rows, column)
     parts = {part: [dialogue for dialogue, value in published.items() if value == part] for part in SPLITS}
     absent = [part for part in ("train", "test") if not parts[part]]
     if absent:
-        given = ", ".join(sorted(set(published.values())))
-        raise SplitError("split column", "a published split with train and test", given, "try session5_test")
+        given = ", ".join(sorted(map(str, set(published.values()))))
+        raise SplitError(f"{column} column", "a published split with train and test", given, "try session5_test")
     note = "validation: the published dialogues"
     if not parts["validation"]:
         parts["validation"], note = _smallest_hashes(parts["train"], validation_dialogues)
@@ -155,7 +173,7 @@ def _published(rows: Dataset, validation_dialogues: int) -> Split:
     for dialogue, speaker in zip(column_values(rows, "dialogue_id"), column_values(rows, "speaker"), strict=True):
         speakers[published[dialogue] == "test"].add(speaker)
     ids = {part: tuple(dialogues) for part, dialogues in parts.items()}
-    return Split("published", not speakers[True] & speakers[False], **ids, note=note)
+    return Split(name, not speakers[True] & speakers[False], **ids, note=note)
 
 
 def _session_fold(rows: Dataset, number: int) -> Split:
@@ -169,6 +187,26 @@ def _session_fold(rows: Dataset, number: int) -> Split:
     test = tuple(_where(sessions, number, f"session {number}"))
     note = f"validation: session {following}"
     return Split(f"{_FOLD}{number}", True, train, validation, test, independent_validation=True, note=note)
+
+
+def _speaker_fold(rows: Dataset, number: int) -> Split:
+    speakers = _dialogue_values(rows, "speaker")
+    names = sorted(set(speakers.values()))
+    if len(names) < 2 or not 1 <= number <= len(names):
+        raise SplitError("split", f"a fold of 1 to {len(names)} speakers, and at least two", f"{_SPEAKER_FOLD}{number}")
+    tested, following = names[number - 1], names[number % len(names)]
+    test = tuple(dialogue for dialogue, speaker in speakers.items() if speaker == tested)
+    rest = [dialogue for dialogue, speaker in speakers.items() if speaker != tested]
+    apart = len(names) > 2
+    if apart:
+        validation = [dialogue for dialogue in rest if speakers[dialogue] == following]
+        note = f"validation: speaker {following}"
+    else:
+        validation, note = _smallest_hashes(rest, _SENTENCES)
+    train = tuple(dialogue for dialogue in rest if dialogue not in set(validation))
+    return Split(
+        f"{_SPEAKER_FOLD}{number}", True, train, tuple(validation), test, independent_validation=apart, note=note
+    )
 
 
 def _validation_utterances(rows: Dataset, seed: int) -> Split:

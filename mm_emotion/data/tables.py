@@ -22,15 +22,20 @@ logger = logging.getLogger(__name__)
 FeatureSource = tuple[str | os.PathLike, Sequence[str]]
 """An npz file, and the names of its arrays (N,) or (N, D) that are joined to one vector."""
 
-_IEMOCAP_COLUMNS = {
-    "valence": Value("float32"),
-    "activation": Value("float32"),
-    "dominance": Value("float32"),
-    "votes": Value("string"),
-    "scenario": Value("string"),
-    "gender": Value("string"),
-    "session": Value("int32"),
+_OWN_COLUMNS = {
+    "iemocap": {
+        "valence": Value("float32"),
+        "activation": Value("float32"),
+        "dominance": Value("float32"),
+        "votes": Value("string"),
+        "scenario": Value("string"),
+        "gender": Value("string"),
+        "session": Value("int32"),
+    },
+    "cmu_mosi": {"sdk_fold": Value("string")},
 }
+"""What the tables of a corpus say beside the contract's columns."""
+
 _SPLIT_NAMES = {"valid": "validation", "dev": "validation"}
 
 ALIASES = {
@@ -101,7 +106,7 @@ def load_table(
     _number(rows)
     columns = {
         **CONTRACT_COLUMNS,
-        **(_IEMOCAP_COLUMNS if corpus == "iemocap" else {}),
+        **_OWN_COLUMNS.get(corpus, {}),
         ("label" if isinstance(label_feature, ClassLabel) else "affect"): label_feature,
     }
     table = {name: [row[name] for row in rows] for name in columns}
@@ -184,7 +189,8 @@ def _derive_iemocap(raw: Mapping, label_set: str, file: Path) -> dict:
 
 
 def _derive_mosi(raw: Mapping, label_set: str, file: Path) -> dict:
-    return {"label": raw["label_binary"]}
+    fold = raw.get("sdk_fold")  # the SDK's own split, which is not that of bc-LSTM
+    return {"label": raw["label_binary"], "sdk_fold": _SPLIT_NAMES.get(fold, fold)}
 
 
 def _derive_meld(raw: Mapping, label_set: str, file: Path) -> dict:

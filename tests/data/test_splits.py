@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from datasets import Features, Value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -231,3 +232,38 @@ def test_the_mosi_split_takes_validation_videos_from_train():
     rows = real("mosi", "cmu_mosi", "binary")
     split = resolve_split(rows, "published")
     assert [len(ids) for ids in (split.train, split.validation, split.test)] == [50, 12, 31]
+
+
+def test_speaker_folds_hold_out_one_speaker_after_another(make_rows):
+    rows = make_rows(sessions=4, dialogues=2, speaker=[f"s{session}" for session in "1234" for _ in range(6)])
+    split = resolve_split(rows, "speaker_fold_4")
+    assert validate_split(rows, split) == ["validation: speaker s1"]
+    assert (split.test, split.validation) == (("s4d00", "s4d01"), ("s1d00", "s1d01"))
+    assert set(split.train) == {"s2d00", "s2d01", "s3d00", "s3d01"}
+
+
+def test_with_two_speakers_the_one_that_trains_also_validates_and_the_split_says_so(make_rows):
+    rows = make_rows(sessions=2, dialogues=6, speaker=[f"s{session}" for session in "12" for _ in range(18)])
+    split = resolve_split(rows, "speaker_fold_2")
+    remarks = validate_split(rows, split)
+    assert len(split.validation) == 3 and len(split.train) == 3
+    assert set(split.test) == {f"s2d{number:02d}" for number in range(6)}
+    assert any("train and validation: 1 shared speakers" in remark for remark in remarks)
+
+
+@pytest.mark.parametrize("name", ["speaker_fold_0", "speaker_fold_6"])
+def test_a_fold_without_a_speaker_is_refused(make_rows, name):
+    rows = make_rows(utterances=1)
+    with pytest.raises(SplitError, match="1 to 5 speakers"):
+        resolve_split(rows, name)
+
+
+def test_the_sdk_s_folds_are_those_of_their_own_column(make_rows):
+    folds = ["train", "validation", "test", "test"] * 5
+    extra = Features({"sdk_fold": Value("string")})
+    rows = make_rows(split_of=published, extra=extra, sdk_fold=[fold for fold in folds for _ in range(3)])
+    split = resolve_split(rows, "sdk_standard")
+    assert set(split.test) == {f"s{session}d0{number}" for session in range(1, 6) for number in (2, 3)}
+    assert set(split.validation) == {f"s{session}d01" for session in range(1, 6)}
+    with pytest.raises(SplitError, match="sdk_fold column"):
+        resolve_split(make_rows(extra=extra, sdk_fold=[None] * 60), "sdk_standard")
