@@ -35,4 +35,7 @@ if __name__ == "__main__":
     if rank == 0:
         found = {name.removeprefix("module."): parameter.grad for name, parameter in model.named_parameters()}
         save_file(found, folder / "found.safetensors")
+    # Neither may leave while the other, or a model, still holds the group.
+    dist.barrier()
+    del model
     dist.destroy_process_group()
