@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from mm_emotion.errors import BatchError, CheckpointError, ConfigError, nearest
+from mm_emotion.layers.fusion import concatenate
 from mm_emotion.layers.initialization import keras_initialization
 from mm_emotion.models.batch import EmotionBatch, check_batch, drop_modalities, fill_missing, modality_of
 from mm_emotion.models.configuration_emotion import EmotionConfig
@@ -138,29 +140,20 @@ class EmotionPreTrainedModel(PreTrainedModel):
             raise BatchError("utterance_mask", "at least one utterance of each dialogue in a step", "none")
         if not batch.utterance_mask.all():
             raise BatchError("utterance_mask", "only real utterances in a step", "padding")
-        past = None
+        own, past = self._shape_name(), None
         if state is not None:
-            self._check_state(state, batch)
+            _check_state(state, own, batch)
             past = {
                 name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor
                 for name, tensor in state.tensors.items()
             }
         hidden_states, _, tensors = self.encode_on(batch, past)
-        return self.classify(hidden_states), DialogueState(self._shape_name(), tensors)
+        return self.classify(hidden_states), DialogueState(own, tensors)
 
     def _shape_name(self) -> str:
         own = {name: getattr(self.config, name) for name in sorted(self.config._own_hints())}
         digest = hashlib.sha256(json.dumps(own, sort_keys=True, default=str).encode()).hexdigest()
         return f"{self.config.model_type} {digest[:12]}"
-
-    def _check_state(self, state: DialogueState, batch: EmotionBatch) -> None:
-        if state.model != self._shape_name():
-            raise CheckpointError("state", f"one of this model, {self._shape_name()}", state.model)
-        for name, tensor in state.tensors.items():
-            if len(tensor) != len(batch.utterance_mask):
-                raise CheckpointError(f"state {name}", f"{len(batch.utterance_mask)} dialogues", len(tensor))
-            if tensor.device != batch.utterance_mask.device:
-                raise CheckpointError(f"state {name}", f"device {batch.utterance_mask.device}", tensor.device)
 
     def gather(self, batch: EmotionBatch) -> EmotionBatch:
         """The batch checked and completed: features in the model's dtype, zeros on padding and missing modalities."""
@@ -185,6 +178,11 @@ class EmotionPreTrainedModel(PreTrainedModel):
             if steps is not None:
                 completed[TIME_MASKS[column]] = steps & here[..., None]
         return replace(batch, **completed)
+
+    def side_by_side(self, batch: EmotionBatch) -> Tensor:
+        """The utterance vectors of all modalities as one, (B, U, sum of D), with input dropout."""
+        x = concatenate({name: getattr(batch, name) for name in self.config.modalities})
+        return F.dropout(x, self.config.input_dropout, self.training)
 
     def loss_terms(self, logits: Tensor, labels: Tensor, utterance_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Numerator and denominator of the loss of this batch, both (), to be summed over processes before dividing."""
@@ -221,3 +219,14 @@ class EmotionPreTrainedModel(PreTrainedModel):
         if len(report["missing_keys"]) == len(model.state_dict()):
             raise CheckpointError(str(folder), f"weights of {cls.__name__}", "weights of another model")
         return (model, report) if wants_report else model
+
+
+def _check_state(state: DialogueState, own: str, batch: EmotionBatch) -> None:
+    """Refuse a state that is not of the model named `own`, or not of the dialogues of the batch."""
+    if state.model != own:
+        raise CheckpointError("state", f"one of this model, {own}", state.model)
+    for name, tensor in state.tensors.items():
+        if len(tensor) != len(batch.utterance_mask):
+            raise CheckpointError(f"state {name}", f"{len(batch.utterance_mask)} dialogues", len(tensor))
+        if tensor.device != batch.utterance_mask.device:
+            raise CheckpointError(f"state {name}", f"device {batch.utterance_mask.device}", tensor.device)

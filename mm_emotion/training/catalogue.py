@@ -22,7 +22,7 @@ class Entry:
     @property
     def paper(self) -> str:
         """The folder of the recipe, which stands for its paper."""
-        return self.recipe.name.split("/")[0]
+        return _paper(self.recipe.name)
 
 
 def entries(paper: str | None = None, modalities: Sequence[str] = ()) -> list[Entry]:
@@ -31,14 +31,15 @@ def entries(paper: str | None = None, modalities: Sequence[str] = ()) -> list[En
     Raises:
         RecipeError: there is no such paper or modality.
     """
-    found = [_entry(load_recipe(name)) for name in list_recipes()]
-    papers = sorted({entry.paper for entry in found})
+    names = list_recipes()
+    papers = sorted({_paper(name) for name in names})
     if paper is not None and paper not in papers:
         raise RecipeError("--paper", f"one of {papers}", repr(paper), nearest(paper, papers))
     for modality in modalities:
         if modality not in MODALITIES:
             raise RecipeError("--modality", f"one of {MODALITIES}", repr(modality), nearest(modality, list(MODALITIES)))
-    return [entry for entry in found if paper in (None, entry.paper) and set(modalities).issubset(entry.modalities)]
+    found = [_entry(load_recipe(name)) for name in names if paper in (None, _paper(name))]
+    return [entry for entry in found if set(modalities).issubset(entry.modalities)]
 
 
 def table(found: Sequence[Entry]) -> str:
@@ -58,6 +59,10 @@ def table(found: Sequence[Entry]) -> str:
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
     )
+
+
+def _paper(name: str) -> str:
+    return name.split("/")[0]
 
 
 def _entry(recipe: Recipe) -> Entry:

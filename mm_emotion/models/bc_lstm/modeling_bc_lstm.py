@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mm_emotion.layers.attention import MatchingAttention
-from mm_emotion.layers.fusion import concatenate
 from mm_emotion.layers.packing import run_packed
 from mm_emotion.models.bc_lstm.configuration_bc_lstm import BCLSTMConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
@@ -68,8 +67,7 @@ class BCLSTMForEmotionRecognition(EmotionPreTrainedModel):
         return F.relu(self.dense(states)), (), remembered
 
     def _inputs(self, batch: EmotionBatch) -> Tensor:
-        x = concatenate({name: getattr(batch, name) for name in self.config.modalities})  # (B, U, D)
-        x = F.dropout(x, self.config.input_dropout, self.training)
+        x = self.side_by_side(batch)  # (B, U, D)
         if self.config.speaker_turns:
             x = torch.cat([x, speaker_turns(batch).to(x.dtype)], dim=-1)  # (B, U, D+2)
         return x

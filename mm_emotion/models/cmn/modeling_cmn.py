@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import initialization as init
 
-from mm_emotion.layers.fusion import concatenate
 from mm_emotion.layers.memory import Histories, Past, WindowGRU, over_dialogue, read_memory
 from mm_emotion.models.cmn.configuration_cmn import CMNConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
@@ -47,8 +46,7 @@ class CMNForEmotionRecognition(EmotionPreTrainedModel):
         self, batch: EmotionBatch, past: dict[str, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         config, dropout = self.config, self.config.dropout if self.training else 0.0
-        x = concatenate({name: getattr(batch, name) for name in config.modalities})  # (B, U, D)
-        x = F.dropout(x, config.input_dropout, self.training)
+        x = self.side_by_side(batch)  # (B, U, D)
         heard = Past.before(x, batch.speakers, batch.utterance_mask, config.window, past)
         *sides, own, other = self.histories(heard)
         keys, values = [], []

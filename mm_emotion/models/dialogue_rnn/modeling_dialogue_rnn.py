@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mm_emotion.layers.attention import MatchingAttention
-from mm_emotion.layers.fusion import concatenate
 from mm_emotion.models.dialogue_rnn.configuration_dialogue_rnn import DialogueRNNConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 from mm_emotion.ops.dialogue_rnn_scan import ScanOutput, ScanState, dialogue_rnn_scan
@@ -117,8 +116,7 @@ class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
 
     def _scan(self, batch: EmotionBatch, past: dict[str, Tensor] | None) -> ScanOutput:
         config = self.config
-        x = concatenate({name: getattr(batch, name) for name in config.modalities})  # (B, U, D)
-        x = F.dropout(x, config.input_dropout, self.training)
+        x = self.side_by_side(batch)  # (B, U, D)
         cells = [self.forward_cell] if self.backward_cell is None else [self.forward_cell, self.backward_cell]
         weight, bias = (torch.cat(parts) for parts in zip(*(cell.reader() for cell in cells), strict=True))
         concat = config.context_attention == "concat"

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mm_emotion.layers.fusion import concatenate
 from mm_emotion.layers.memory import Past, over_dialogue, read_memory, windows
 from mm_emotion.models.memnet.configuration_memnet import MemnetConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
@@ -37,8 +36,7 @@ class MemnetForEmotionRecognition(EmotionPreTrainedModel):
         self, batch: EmotionBatch, past: dict[str, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         config = self.config
-        x = concatenate({name: getattr(batch, name) for name in config.modalities})  # (B, U, D)
-        x = F.dropout(x, config.input_dropout, self.training)
+        x = self.side_by_side(batch)  # (B, U, D)
         nobody = torch.zeros_like(batch.utterance_mask, dtype=torch.int64)
         heard = Past.before(x, nobody, batch.utterance_mask, config.window, past)
         mask = windows(heard.mask, config.window)  # (B, U, K)
