@@ -12,10 +12,9 @@ import torch
 from datasets import disable_progress_bars, load_dataset
 
 from mm_emotion.__main__ import main, parse
+from mm_emotion.commands import COMMANDS
 from mm_emotion.data.corpus import load_prepared
 from mm_emotion.training.evaluation import read_results
-
-COMMANDS = ["prepare", "train", "reproduce", "evaluate", "encode", "predict", "list", "leaderboard", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -100,7 +99,7 @@ def test_the_help_of_a_corpus_carries_the_name_of_the_program(capsys):
 
 
 def test_a_tracker_that_is_not_installed_is_known_before_training(prepared, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("mm_emotion.__main__.find_spec", lambda name: None)
+    monkeypatch.setattr("mm_emotion.commands._seeds.find_spec", lambda name: None)
     out = tmp_path / "runs"
     words = ["train", "demo/miniature_text_cnn", "--data", str(prepared), "--out", str(out), "--tracker", "comet_ml"]
     assert main(words) == 2

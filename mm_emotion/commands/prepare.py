@@ -1,0 +1,27 @@
+"""mm-emotion prepare: a raw corpus folder becomes a prepared dataset."""
+
+import argparse
+from importlib import import_module
+
+SUMMARY = "raw corpus folder -> prepared dataset"
+EXAMPLES = """\
+mm-emotion prepare iemocap --data-dir /corpora/IEMOCAP_full_release --out data/iemocap --config six_way
+mm-emotion prepare iemocap --help"""
+CORPORA = {"iemocap": ("datasets_scripts.iemocap", "Iemocap")}
+"""Name of a corpus -> module and class of its builder."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("corpus", choices=sorted(CORPORA))
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="options", help="as `mm-emotion prepare CORPUS --help` says"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    from datasets_scripts._builder import main as prepare_main
+
+    module, builder = CORPORA[options.corpus]
+    return prepare_main(
+        getattr(import_module(module), builder), options.words, prog=f"mm-emotion prepare {options.corpus}"
+    )
