@@ -1,18 +1,31 @@
-"""mm-emotion predict: emotions of the utterances of one dialogue."""
+"""mm-emotion predict: emotions of files, of one utterance, or of a dialogue of a corpus."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from mm_emotion.commands._data import add_data_argument
 from mm_emotion.errors import CorpusError, FeatureError
 
-SUMMARY = "emotions of the utterances of one dialogue, as a table"
+SUMMARY = "emotions of the utterances of clips, of a csv of turns, or of a dialogue of a corpus"
 EXAMPLES = """\
-mm-emotion predict --model build/demo/model --data build/demo/corpus --part test
-mm-emotion predict --model build/demo/model --text "what a day" --audio clip.wav"""
+mm-emotion predict --model build/demo/model interview.wav clip.mp4
+mm-emotion predict --model build/demo/model turns.csv --out emotions.srt
+mm-emotion predict --model build/demo/model --text "what a day" --audio clip.wav
+mm-emotion predict --model build/demo/model --data build/demo/corpus --part test"""
+
+_FORMATS = ("table", "json", "csv", "srt")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="a sound or video file, cut where nobody speaks if it is long, or a csv of turns (columns of any of text, "
+        "audio, video, speaker, start, end)",
+    )
     parser.add_argument("--model", required=True, help="folder of a saved system or a Hub id")
     parser.add_argument("--text", help="transcript of one utterance")
     parser.add_argument("--audio", type=Path, help="sound file of one utterance")
@@ -20,33 +33,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_argument(parser)
     parser.add_argument("--dialogue", help="a dialogue of the corpus (default: the first of the part)")
     parser.add_argument("--part", default="test", choices=["train", "validation", "test"])
+    parser.add_argument("--format", choices=_FORMATS, help="default: by the ending of --out, else a table")
+    parser.add_argument("--out", type=Path, help="write there and not to the screen")
+    parser.add_argument("--batch-size", type=int, default=1, help="files that are predicted at a time (default: 1)")
 
 
 def contradiction(options: argparse.Namespace) -> str | None:
     """What speaks against the options taken together, if anything does."""
     own = any(given is not None for given in (options.text, options.audio, options.video))
-    if own and (options.data is not None or options.dialogue is not None):
-        return "--data and --dialogue choose from a corpus: not with --text, --audio or --video"
+    if own and options.files:
+        return "files are inputs of their own: not with --text, --audio or --video"
+    if (own or options.files) and (options.data is not None or options.dialogue is not None):
+        return "--data and --dialogue choose from a corpus: not with files, --text, --audio or --video"
+    if options.batch_size < 1:
+        return f"--batch-size is at least 1, not {options.batch_size}"
+    if options.out is not None and options.format is None and options.out.suffix[1:] not in _FORMATS[1:]:
+        return f"--out ends in .json, .csv or .srt, or --format says what to write: not {str(options.out)!r}"
     return None
 
 
 def run(options: argparse.Namespace) -> None:
-    from mm_emotion.features.vocabulary import split_words
-    from mm_emotion.pipeline import load_system, predict_dialogue, quiet_loading
+    from mm_emotion.atomic import replace_file
+    from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system, quiet_loading, rendered
 
     quiet_loading()
     model, processor = load_system(options.model)
-    media = {"audio": options.audio, "video": options.video}
-    media = {name: str(path) for name, path in media.items() if path is not None}
-    if options.text is not None or media:
-        if not media and not split_words(options.text):
-            raise FeatureError("--text", "at least one word, a sound or a video", repr(options.text))
-        given = {"text": options.text, **media, "speaker": "speaker"}
-        utterances = [{key: value for key, value in given.items() if value is not None}]
-        labels = [None]
+    predict = MultimodalEmotionPipeline(model, processor=processor, progress_bar=None if sys.stderr.isatty() else False)
+    if options.files:
+        found = predict(list(options.files), batch_size=options.batch_size)
+        results = list(zip(map(str, options.files), found, strict=True))
+    elif (utterance := _utterance(options)) is not None:
+        results = [("", predict(utterance))]
     else:
-        utterances, labels = _dialogue(options, Path(options.model))
-    _print_table(utterances, labels, predict_dialogue(model, processor, utterances))
+        turns, labels = _dialogue(options, Path(options.model))
+        rows = [
+            row if label is None else {**row, "labelled": label}
+            for row, label in zip(predict(turns), labels, strict=True)
+        ]
+        results = [(options.dialogue, rows)]
+    kind = options.format or (options.out.suffix[1:] if options.out is not None else "table")
+    text = rendered(results, kind)
+    if options.out is None:
+        print(text, end="")
+        return
+    with replace_file(options.out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"wrote {options.out}: {sum(len(rows) for _, rows in results)} utterances")
+
+
+def _utterance(options: argparse.Namespace) -> dict | None:
+    from mm_emotion.features.vocabulary import split_words
+
+    given = {"text": options.text, "audio": options.audio, "video": options.video}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given.keys() == {"text"} and not split_words(options.text):
+        raise FeatureError("--text", "at least one word, a sound or a video", repr(options.text))
+    return {**given, "speaker": "speaker"} if given else None
 
 
 def _dialogue(options: argparse.Namespace, model_folder: Path) -> tuple[list[dict], list[str | None]]:
@@ -67,17 +109,3 @@ def _dialogue(options: argparse.Namespace, model_folder: Path) -> tuple[list[dic
     labels = [names[row["label"]] if names and row["label"] is not None else None for row in rows]
     keys = ("utterance_id", "speaker", "transcript", "audio_path", "video_path", "start", "end")
     return list(rows.select_columns(keys)), labels
-
-
-def _print_table(utterances: list[dict], labels: list[str | None], emotions: list) -> None:
-    width = max(len(emotion.label) for emotion in emotions)
-    for utterance, label, emotion in zip(utterances, labels, emotions, strict=True):
-        text = (
-            utterance.get("text")
-            or utterance.get("transcript")
-            or str(utterance.get("audio") or utterance.get("video") or "")
-        )
-        text = text if len(text) <= 56 else text[:55] + "…"
-        mark = "" if label is None else f"   labelled {label}"
-        speaker = str(utterance.get("speaker", ""))
-        print(f"{speaker:10.10s}  {text:56s}  {emotion.label:{width}s} {emotion.score:5.2f}{mark}")

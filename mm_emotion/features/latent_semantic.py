@@ -56,7 +56,7 @@ class LatentSemantic:
     ) -> "LatentSemantic":
         """Fit on transcripts; a term counts when at least `*_minimum` transcripts hold it.
 
-        Raises FeatureError when there are fewer transcripts or terms than dimensions.
+        Raises FeatureError when a number of dimensions is under 1, or there are fewer transcripts or terms.
         """
         words = [word_terms(text) for text in transcripts]
         characters = [character_terms(text) for text in transcripts]
@@ -133,6 +133,8 @@ def character_terms(text: str) -> list[str]:
 
 
 def _fit(documents: Sequence[Iterable[str]], dimensions: int, minimum: int, field: str) -> Projection:
+    if type(dimensions) is not int or dimensions < 1:
+        raise FeatureError(field, "an integer of at least 1", repr(dimensions))
     counts = [Counter(document) for document in documents]
     frequency = Counter(term for count in counts for term in count)
     terms = {term: row for row, term in enumerate(sorted(t for t, number in frequency.items() if number >= minimum))}

@@ -141,6 +141,13 @@ class EmotionProcessor(ProcessorMixin):
         return tuple(column for column, here in zip(COLUMNS, made, strict=True) if here)
 
     @property
+    def widths(self) -> dict[str, int | None]:
+        """The values of each column that this processor makes, None where no number is fitted."""
+        text = None if self.latent_semantic is None else self.latent_semantic.size
+        known = {"text": text, **self.feature_extractor.fitted}
+        return {column: known.get(column) for column in self.columns}
+
+    @property
     def stored_columns(self) -> tuple[str, ...]:
         """Those worth keeping in a dataset: a clip is decoded anew whenever it is needed."""
         return tuple(column for column in self.columns if column != "visual")
@@ -186,7 +193,7 @@ class EmotionProcessor(ProcessorMixin):
             if not isinstance(utterance, dict):
                 raise FeatureError("utterance", "a dictionary", type(utterance).__name__)
             check_known("utterance", utterance, UTTERANCE_KEYS)
-        parties = _parties(dialogue)
+        parties = party_numbers(dialogue)
         rows = []
         for utterance, party in zip(dialogue, parties, strict=True):
             passed_on = {key: utterance[key] for key in _PASSED_ON if key in utterance}
@@ -194,7 +201,11 @@ class EmotionProcessor(ProcessorMixin):
         return rows
 
 
-def _parties(dialogue: Sequence[dict]) -> list[int]:
+def party_numbers(dialogue: Sequence[dict]) -> list[int]:
+    """The party of each utterance: `party`, or else each `speaker` numbered by first appearance, or else one for all.
+
+    Errors: FeatureError for a party or speaker that only some of the utterances have.
+    """
     for key in ("party", "speaker"):
         values = [utterance.get(key) for utterance in dialogue]
         missing = [value is None for value in values]

@@ -88,3 +88,9 @@ def test_a_transcript_without_known_terms_is_that_of_an_empty_one(fitted):
 def test_too_many_dimensions_are_refused():
     with pytest.raises(FeatureError, match="word_dimensions"):
         LatentSemantic.fit(make_transcripts(8), word_dimensions=8, character_dimensions=2)
+
+
+@pytest.mark.parametrize("dimensions", [0, -1, 2.0])
+def test_a_number_of_dimensions_is_at_least_one(dimensions):
+    with pytest.raises(FeatureError, match="character_dimensions: expected an integer of at least 1"):
+        LatentSemantic.fit(make_transcripts(), word_dimensions=4, character_dimensions=dimensions)

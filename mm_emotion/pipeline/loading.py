@@ -1,11 +1,8 @@
-"""Emotions of a user's own utterances: a saved system in, labels with scores out."""
+"""A saved system, model and processor, loaded and found to fit together."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from transformers import AutoProcessor, PreTrainedConfig
 from transformers.utils import logging
 
@@ -13,21 +10,13 @@ from mm_emotion.errors import CheckpointError
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.features.vocabulary import EmotionTokenizer
 from mm_emotion.models import MODELS
+from mm_emotion.models.modeling_emotion import EmotionPreTrainedModel
 
 SYSTEM_FILES = ("config.json", "processor_config.json", "tokenizer_config.json", "vocab.json")
 """The JSON files of every saved system."""
 
 
-@dataclass(frozen=True)
-class UtteranceEmotion:
-    """What a system says of one utterance: the label and the score of each class (or of each affect dimension)."""
-
-    label: str
-    score: float
-    scores: dict[str, float]
-
-
-def load_system(folder_or_id: str | Path) -> tuple[torch.nn.Module, EmotionProcessor]:
+def load_system(folder_or_id: str | Path) -> tuple[EmotionPreTrainedModel, EmotionProcessor]:
     """Model (in evaluation mode) and processor of a saved system.
 
     Raises CheckpointError, which names the folder or Hub id, when a part is missing, damaged or of another package, or
@@ -53,7 +42,24 @@ def load_system(folder_or_id: str | Path) -> tuple[torch.nn.Module, EmotionProce
     found = processor.tokenizer if isinstance(processor, EmotionProcessor) else processor
     if not isinstance(found, EmotionTokenizer):
         raise CheckpointError(where, "processor and tokenizer of this package", type(found).__name__)
+    check_processor(model, processor, where)
     return model.eval(), processor
+
+
+def check_processor(model: EmotionPreTrainedModel, processor: EmotionProcessor, where: str = "model") -> None:
+    """Refuse a processor that makes nothing of what the model reads, or that makes it of another width.
+
+    Raises CheckpointError, which begins with `where` and names the column.
+    """
+    wanted, made = model.input_shapes(), processor.widths
+    shared = [column for column in wanted if column in made]
+    if not shared:
+        expected = f"a processor that makes {' or '.join(wanted)}"
+        raise CheckpointError(where, expected, f"one that makes {' and '.join(made) or 'nothing'}")
+    for column in shared:
+        if made[column] is not None and wanted[column][-1] not in (None, made[column]):
+            given = f"{made[column]} by the processor"
+            raise CheckpointError(f"{where}, {column}", f"{wanted[column][-1]} values", given)
 
 
 def _check_files(folder: Path) -> None:
@@ -71,20 +77,3 @@ def _check_files(folder: Path) -> None:
 def quiet_loading() -> None:
     """Turn off the loading bars of transformers: small checkpoints load in an instant."""
     logging.disable_progress_bar()
-
-
-@torch.inference_mode()
-def predict_dialogue(
-    model: torch.nn.Module, processor: EmotionProcessor, utterances: Sequence[dict]
-) -> list[UtteranceEmotion]:
-    """The emotion of each utterance of one dialogue; each holds any of `text`, `audio`, `video`, `speaker`."""
-    batch = processor([list(utterances)])
-    outputs = model(**batch).logits[0, : len(utterances)].float()  # (U, K)
-    regression = model.config.problem_type == "regression"
-    values = outputs if regression else outputs.softmax(dim=-1)
-    names = [model.config.id2label[index] for index in range(model.config.num_labels)]
-    emotions = []
-    for row in values.tolist():
-        best = max(range(len(row)), key=row.__getitem__)
-        emotions.append(UtteranceEmotion(names[best], row[best], dict(zip(names, row, strict=True))))
-    return emotions
