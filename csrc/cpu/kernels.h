@@ -16,7 +16,6 @@ struct Cell {
 // filled up with zeros. The rows they are multiplied with are packed for it: at most `tile` side by side.
 template <typename T>
 struct Kernels {
-  const char* name;
   int64_t columns, tile;
 
   // to[j * count + i] = rows[i][j] for j < size; may write up to a vector more behind the last.
@@ -41,7 +40,7 @@ struct Kernels {
   void (*spread)(int64_t count, int64_t size, T* rows, const T* a, const T* x, const T* b, const T* y);
 };
 
-// The best table this processor can run; MM_EMOTION_CPU=avx512|avx2|baseline lowers the choice.
+// The table of the instruction set in use.
 template <typename T>
 const Kernels<T>& kernels();
 

@@ -1,100 +1,5 @@
-// One instruction set's version of every kernel. Included once for each of them, by kernels.cpp, inside a namespace of
-// its own, with BYTES (of a vector) and TILE (rows of a tile that the registers hold beside two vectors) defined.
-
-template <typename T>
-struct Simd {
-  static constexpr int64_t kLanes = BYTES / sizeof(T);
-  typedef T Vector __attribute__((vector_size(BYTES)));
-  typedef T Unaligned __attribute__((vector_size(BYTES), aligned(alignof(T)), may_alias));
-
-  static inline Vector load(const T* from) { return *reinterpret_cast<const Unaligned*>(from); }
-  static inline void store(T* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
-  // The first `count` lanes; the others are 0, or are not stored.
-  static inline Vector load(const T* from, int64_t count) {
-    if (count >= kLanes) return load(from);
-    T part[kLanes] = {};
-    std::memcpy(part, from, count * sizeof(T));
-    return load(part);
-  }
-  static inline void store(T* to, Vector value, int64_t count) {
-    if (count >= kLanes) return store(to, value);
-    T part[kLanes];
-    store(part, value);
-    std::memcpy(to, part, count * sizeof(T));
-  }
-
-  template <int HALF, size_t... LANE>
-  static inline Vector fold(Vector value, std::index_sequence<LANE...>) {
-    return value + __builtin_shufflevector(value, value, (LANE ^ HALF)...);
-  }
-  template <int HALF = kLanes / 2>
-  static inline T total(Vector value) {
-    if constexpr (HALF == 0) return value[0];
-    else return total<HALF / 2>(fold<HALF>(value, std::make_index_sequence<kLanes>()));
-  }
-
-  // One round of a transpose: between each row and that HALF further down, squares of HALF by HALF change places.
-  template <int HALF, size_t... LANE>
-  static inline void swap_squares(Vector* rows, std::index_sequence<LANE...>) {
-#pragma GCC unroll 16
-    for (int row = 0; row < kLanes; ++row) {
-      if (row & HALF) continue;
-      const Vector above = rows[row], below = rows[row + HALF];
-      rows[row] = __builtin_shufflevector(above, below, (LANE & HALF ? LANE - HALF + kLanes : LANE)...);
-      rows[row + HALF] = __builtin_shufflevector(above, below, (LANE & HALF ? LANE + kLanes : LANE + HALF)...);
-    }
-  }
-  template <int HALF = kLanes / 2>
-  static inline void transpose(Vector* rows) {
-    if constexpr (HALF > 0) {
-      swap_squares<HALF>(rows, std::make_index_sequence<kLanes>());
-      transpose<HALF / 2>(rows);
-    }
-  }
-};
-
-typedef float Floats __attribute__((vector_size(BYTES)));
-typedef int32_t Ints __attribute__((vector_size(BYTES)));
-typedef double Doubles __attribute__((vector_size(BYTES)));
-
-// Cephes' expf: x = n ln 2 + r, a polynomial for exp(r).
-static inline Floats exponential(Floats x) {
-  x = x < -87.0f ? (Floats{} - 87.0f) : x;
-  x = x > 88.0f ? (Floats{} + 88.0f) : x;
-  const Floats n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;
-  const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  return p * (Floats)((__builtin_convertvector(n, Ints) + 127) << 23);
-}
-static inline Floats sigmoid(Floats x) { return 1.0f / (1.0f + exponential(-x)); }
-static inline Floats hyperbolic_tangent(Floats x) {
-  const Floats size = x < 0.0f ? -x : x;
-  const Floats far = 1.0f - 2.0f / (exponential(size + size) + 1.0f);
-  const Floats s = x * x;
-  Floats p = s * -5.70498872745e-3f + 2.06390887954e-2f;
-  p = p * s - 5.37397155531e-2f;
-  p = p * s + 1.33314422036e-1f;
-  p = p * s - 3.33332819422e-1f;
-  const Floats near = x + x * s * p;
-  return size < 0.625f ? near : (x < 0.0f ? -far : far);
-}
-static inline Doubles exponential(Doubles x) {
-  for (size_t lane = 0; lane < BYTES / sizeof(double); ++lane) x[lane] = std::exp(x[lane]);
-  return x;
-}
-static inline Doubles sigmoid(Doubles x) {
-  for (size_t lane = 0; lane < BYTES / sizeof(double); ++lane) x[lane] = 1.0 / (1.0 + std::exp(-x[lane]));
-  return x;
-}
-static inline Doubles hyperbolic_tangent(Doubles x) {
-  for (size_t lane = 0; lane < BYTES / sizeof(double); ++lane) x[lane] = std::tanh(x[lane]);
-  return x;
-}
+// One instruction set's version of every kernel of the scan; see each_instruction_set.h for BYTES and TILE.
+#include "simd_body.h"
 
 // Values that are fetched ahead: hardware prefetch stops at the end of each page.
 constexpr int64_t kAhead = 512;
@@ -309,9 +214,9 @@ void spread(int64_t count, int64_t size, T* rows, const T* a, const T* x, const 
 }
 
 template <typename T>
-const Kernels<T>& table(const char* name) {
+const Kernels<T>& table() {
   static const Kernels<T> all{
-      name, 2 * Simd<T>::kLanes, TILE,   interleave<T>, pack<T>,    multiply<T>, gru<T>, gru_backward<T>,
-      dots<T>, mix<T>,           softmax<T>, spread<T>};
+      2 * Simd<T>::kLanes, TILE, interleave<T>, pack<T>, multiply<T>, gru<T>, gru_backward<T>, dots<T>, mix<T>,
+      softmax<T>, spread<T>};
   return all;
 }

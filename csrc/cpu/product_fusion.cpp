@@ -1,20 +1,22 @@
-// Product of experts in log space, one pass over the rows; the formulas stand in mm_emotion/ops/product_fusion.py.
+// Product of experts in log space, one pass over the rows, a row in each lane; the formulas stand in mm_emotion/ops/product_fusion.py.
 #include <torch/csrc/stable/library.h>
 #include <torch/headeronly/util/BFloat16.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "../checks.h"
+#include "kernels.h"
+#include "product_fusion.h"
+#include "tensor_fusion.h"
 
 namespace mm_emotion {
 namespace {
 
 constexpr int64_t kMostModalities = 8;
-constexpr int64_t kRowsPerTask = 4096;
+constexpr int64_t kRowsPerTask = 4096;  // whole blocks, whatever the number of lanes
 
 template <typename T>
 struct Accumulator {
@@ -25,70 +27,107 @@ struct Accumulator<double> {
   using type = double;
 };
 
+// Rows of `width` values as they lie in memory, to and from blocks of lanes. bfloat16 is widened on the way.
+template <typename T>
+class Transposer {
+  using A = typename Accumulator<T>::type;
+  static constexpr bool kNarrow = !std::is_same_v<T, A>;
+
+ public:
+  explicit Transposer(int64_t width)
+      : width_(width),
+        lanes_(product_kernels<A>().lanes),
+        wide_(kNarrow ? width * lanes_ : 0),
+        turned_(width * lanes_ + lanes_),
+        rows_(std::max(width, lanes_)) {}
+
+  // Lanes behind the last of `count` rows repeat the first, or are 0.
+  const A* read(const T* from, int64_t count, bool repeat) {
+    const A* values = nullptr;
+    if constexpr (kNarrow) {
+      fusion_kernels<A>().widen(count * width_, reinterpret_cast<const uint16_t*>(from), wide_.data());
+      values = wide_.data();
+    } else {
+      values = from;
+    }
+    for (int64_t r = 0; r < lanes_; ++r) rows_[r] = values + (r < count ? r : 0) * width_;
+    kernels<A>().interleave(lanes_, width_, rows_.data(), turned_.data());
+    if (!repeat)
+      for (int64_t i = 0; i < width_; ++i)
+        for (int64_t r = count; r < lanes_; ++r) turned_[i * lanes_ + r] = 0;
+    return turned_.data();
+  }
+
+  void write(const A* block, int64_t count, T* to) {
+    for (int64_t i = 0; i < width_; ++i) rows_[i] = block + i * lanes_;
+    kernels<A>().interleave(width_, lanes_, rows_.data(), turned_.data());
+    if constexpr (kNarrow) {
+      fusion_kernels<A>().narrow(count * width_, turned_.data(), reinterpret_cast<uint16_t*>(to));
+    } else {
+      std::copy_n(turned_.data(), count * width_, to);
+    }
+  }
+
+ private:
+  int64_t width_, lanes_;
+  std::vector<A> wide_, turned_;
+  std::vector<const A*> rows_;
+};
+
 template <typename T>
 struct Problem {
   using A = typename Accumulator<T>::type;
 
   int64_t rows, modalities, classes;
-  Rows<T> log_probs, weights, log_prior;
+  Rows<T> log_probs;
   Rows<bool> mask;
+  std::vector<A> weights, prior;
 
   Problem(
-      const Tensor& log_probs_, const Tensor& weights_, const std::optional<Tensor>& log_prior_,
+      const Tensor& log_probs_, const Tensor& weights_, const std::optional<Tensor>& log_prior,
       const std::optional<Tensor>& mask_)
       : modalities(log_probs_.size(log_probs_.dim() - 2)),
         classes(log_probs_.size(log_probs_.dim() - 1)),
         log_probs(log_probs_),
-        weights(weights_),
-        log_prior(log_prior_),
-        mask(mask_) {
+        mask(mask_),
+        weights(values_of(Rows<T>(weights_), modalities)),
+        prior(log_prior ? values_of(Rows<T>(log_prior), classes) : std::vector<A>()) {
     rows = 1;
     for (int64_t axis = 0; axis < log_probs_.dim() - 2; ++axis) rows *= log_probs_.size(axis);
   }
 
-  bool present(int64_t row, int64_t m) const { return !mask || mask.data[row * modalities + m]; }
-  A prior(int64_t c) const { return log_prior ? A(log_prior.data[c]) : A(0); }
-  const T* of(int64_t row, int64_t m) const { return log_probs.data + (row * modalities + m) * classes; }
+  static std::vector<A> values_of(const Rows<T>& from, int64_t count) {
+    return std::vector<A>(from.data, from.data + count);
+  }
 
-  // Unnormalised log product of one row, and its largest entry.
-  A sum(int64_t row, A* total) const {
-    A exponent = -1;
-    std::fill(total, total + classes, A(0));
-    for (int64_t m = 0; m < modalities; ++m) {
-      const A weight = A(weights.data[m]);
-      if (!present(row, m) || weight == 0) continue;
-      exponent += weight;
-      const T* l = of(row, m);
-      for (int64_t c = 0; c < classes; ++c) total[c] += weight * A(l[c]);
-    }
-    A top = -std::numeric_limits<A>::infinity();
-    for (int64_t c = 0; c < classes; ++c) {
-      if (log_prior) total[c] = std::isinf(prior(c)) ? prior(c) : total[c] - exponent * prior(c);
-      top = std::max(top, total[c]);
-    }
-    return top;
+  Experts<A> experts() const { return {modalities, classes, weights.data(), prior.empty() ? nullptr : prior.data()}; }
+
+  // 1 or 0 for each modality of `count` rows, as a block; null without a mask.
+  const A* present(int64_t row, int64_t count, std::vector<A>& block) const {
+    if (!mask) return nullptr;
+    const int64_t lanes = product_kernels<A>().lanes;
+    block.assign(modalities * lanes, A(0));
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t m = 0; m < modalities; ++m) block[m * lanes + r] = A(mask.data[(row + r) * modalities + m]);
+    return block.data();
   }
 };
 
 template <typename T>
 Tensor forward(const Problem<T>& given, const Tensor& like, const std::vector<int64_t>& shape) {
   using A = typename Problem<T>::A;
+  const ProductKernels<A>& use = product_kernels<A>();
   Tensor result = torch::stable::new_empty(like, shape);
   T* out = writable<T>(result);
-  const int64_t classes = given.classes;
+  const int64_t classes = given.classes, width = given.modalities * classes;
   torch::stable::parallel_for(0, given.rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
-    std::vector<A> total(classes);
-    for (int64_t row = begin; row < end; ++row) {
-      const A top = given.sum(row, total.data());
-      T* y = out + row * classes;
-      if (top == -std::numeric_limits<A>::infinity()) {
-        std::fill(y, y + classes, T(-std::log(A(classes))));
-        continue;
-      }
-      A mass = 0;
-      for (int64_t c = 0; c < classes; ++c) mass += std::exp(total[c] - top);
-      const A norm = top + std::log(mass);
-      for (int64_t c = 0; c < classes; ++c) y[c] = T(total[c] - norm);
+    Transposer<T> inputs(width), outputs(classes);
+    std::vector<A> present, block(classes * use.lanes);
+    for (int64_t row = begin; row < end; row += use.lanes) {
+      const int64_t count = std::min(use.lanes, end - row);
+      const A* log_probs = inputs.read(given.log_probs.data + row * width, count, true);
+      use.fuse(given.experts(), log_probs, given.present(row, count, present), block.data());
+      outputs.write(block.data(), count, out + row * classes);
     }
   });
   return result;
@@ -98,50 +137,36 @@ template <typename T>
 std::tuple<Tensor, Tensor> backward(
     const Problem<T>& given, const Tensor& d_out_, const Tensor& log_probs, const Tensor& weights) {
   using A = typename Problem<T>::A;
+  const ProductKernels<A>& use = product_kernels<A>();
   const Rows<T> d_out(d_out_);
-  const int64_t classes = given.classes, modalities = given.modalities;
+  const int64_t classes = given.classes, modalities = given.modalities, width = modalities * classes;
   const std::vector<int64_t> shape(log_probs.sizes().begin(), log_probs.sizes().end());
   Tensor d_log_probs = torch::stable::new_empty(log_probs, shape);
   Tensor d_weights = torch::stable::new_empty(weights, std::vector<int64_t>{modalities});
   T* d_l = writable<T>(d_log_probs);
-  // Each block of rows has its own sums, added in order: the result does not depend on the number of threads.
-  const int64_t blocks = (given.rows + kRowsPerTask - 1) / kRowsPerTask;
-  std::vector<double> partial(blocks * modalities, 0.0);
-  torch::stable::parallel_for(0, blocks, 1, [&](int64_t first, int64_t last) {
-    std::vector<A> total(classes), d_total(classes);
-    for (int64_t block = first; block < last; ++block) {
-      const int64_t end = std::min(given.rows, (block + 1) * kRowsPerTask);
-      for (int64_t row = block * kRowsPerTask; row < end; ++row) {
-        const A top = given.sum(row, total.data());
-        const T* dy = d_out.data + row * classes;
-        A mass = 0, d_sum = 0;
-        for (int64_t c = 0; c < classes; ++c) {
-          // A class ruled out, and a row whose classes all are, depend on nothing.
-          if (std::isinf(total[c])) continue;
-          mass += std::exp(total[c] - top);
-          d_sum += A(dy[c]);
-        }
-        for (int64_t c = 0; c < classes; ++c)
-          d_total[c] = std::isinf(total[c]) ? A(0) : A(dy[c]) - std::exp(total[c] - top) / mass * d_sum;
-        for (int64_t m = 0; m < modalities; ++m) {
-          const T* l = given.of(row, m);
-          T* d = d_l + (row * modalities + m) * classes;
-          const A weight = given.present(row, m) ? A(given.weights.data[m]) : A(0);
-          A d_weight = 0;
-          for (int64_t c = 0; c < classes; ++c) {
-            d[c] = T(weight * d_total[c]);
-            if (given.present(row, m) && d_total[c] != 0)
-              d_weight += d_total[c] * ((std::isinf(A(l[c])) ? A(0) : A(l[c])) - given.prior(c));
-          }
-          partial[block * modalities + m] += d_weight;
-        }
+  // Each task has its own sums, added in order: the result does not depend on the number of threads.
+  const int64_t tasks = (given.rows + kRowsPerTask - 1) / kRowsPerTask;
+  std::vector<double> partial(tasks * modalities, 0.0);
+  torch::stable::parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
+    Transposer<T> inputs(width), gradients(classes), results(width);
+    std::vector<A> present, scratch(2 * classes * use.lanes), block(width * use.lanes);
+    for (int64_t task = first; task < last; ++task) {
+      const int64_t end = std::min(given.rows, (task + 1) * kRowsPerTask);
+      for (int64_t row = task * kRowsPerTask; row < end; row += use.lanes) {
+        const int64_t count = std::min(use.lanes, end - row);
+        const A* values = inputs.read(given.log_probs.data + row * width, count, true);
+        const A* d = gradients.read(d_out.data + row * classes, count, false);
+        use.fuse_backward(
+            given.experts(), values, given.present(row, count, present), d, scratch.data(), block.data(),
+            partial.data() + task * modalities);
+        results.write(block.data(), count, d_l + row * width);
       }
     }
   });
   T* d_w = writable<T>(d_weights);
   for (int64_t m = 0; m < modalities; ++m) {
     double sum = 0;
-    for (int64_t block = 0; block < blocks; ++block) sum += partial[block * modalities + m];
+    for (int64_t task = 0; task < tasks; ++task) sum += partial[task * modalities + m];
     d_w[m] = T(A(sum));
   }
   return {d_log_probs, d_weights};

@@ -36,7 +36,7 @@ struct FusionKernels {
   void (*narrow)(int64_t count, const T* from, uint16_t* to);
 };
 
-// The table of the same instruction set as kernels().
+// The table of the instruction set in use.
 template <typename T>
 const FusionKernels<T>& fusion_kernels();
 

@@ -1,16 +1,6 @@
-// One instruction set's version of every kernel of the tensor fusion. Included once for each of them, by
-// tensor_fusion_kernels.cpp, inside a namespace of its own, with BYTES (of a vector) and TILE (rows of a tile that the
-// registers hold beside two vectors and a spare one) defined.
-
-template <typename T>
-struct Simd {
-  static constexpr int64_t kLanes = BYTES / sizeof(T), kColumns = 2 * kLanes;
-  typedef T Vector __attribute__((vector_size(BYTES)));
-  typedef T Unaligned __attribute__((vector_size(BYTES), aligned(alignof(T)), may_alias));
-
-  static inline Vector load(const T* from) { return *reinterpret_cast<const Unaligned*>(from); }
-  static inline void store(T* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
-};
+// One instruction set's version of every kernel of the tensor fusion; see each_instruction_set.h for BYTES and TILE. A
+// panel is two vectors wide.
+#include "simd_body.h"
 
 // ROWS rows times one panel, in registers. PACKED: see FusionKernels; else rows lie `stride` values apart.
 template <typename T, int ROWS, bool PACKED>
@@ -76,7 +66,7 @@ void accumulate(
     with_rows<TILE>(rows, [&]<int ROWS>() {
       Tile<T, ROWS, true> sums;
       sums.add(depth, x + begin * depth, 0, w, w_stride, fetched.from, fetched.bytes);
-      if (width == S::kColumns) {
+      if (width == 2 * S::kLanes) {
 #pragma GCC unroll 16
         for (int row = 0; row < ROWS; ++row) {
           T* to = y + (begin + row) * y_stride;
@@ -85,7 +75,7 @@ void accumulate(
         }
         return;
       }
-      T values[S::kColumns];
+      T values[2 * S::kLanes];
 #pragma GCC unroll 16
       for (int row = 0; row < ROWS; ++row) {
         S::store(values, sums.low[row]);
@@ -113,9 +103,9 @@ void outer(
   each_tile(m, [&](int64_t, int64_t begin, int64_t rows) {
     with_rows<TILE>(rows, [&]<int ROWS>() {
       Tile<T, ROWS, true> sums;
-      sums.add(depth, x + begin * depth, 0, y, S::kColumns, reinterpret_cast<const char*>(y), 0);
+      sums.add(depth, x + begin * depth, 0, y, 2 * S::kLanes, reinterpret_cast<const char*>(y), 0);
       T* to = out + begin * out_stride;
-      if (width == S::kColumns) {
+      if (width == 2 * S::kLanes) {
 #pragma GCC unroll 16
         for (int row = 0; row < ROWS; ++row, to += out_stride) {
           S::store(to, add ? S::load(to) + sums.low[row] : sums.low[row]);
@@ -123,7 +113,7 @@ void outer(
         }
         return;
       }
-      T values[S::kColumns];
+      T values[2 * S::kLanes];
 #pragma GCC unroll 16
       for (int row = 0; row < ROWS; ++row, to += out_stride) {
         S::store(values, sums.low[row]);
@@ -142,13 +132,13 @@ void contract(
     const Ahead fetched = share_of(ahead, part, tiles_of(m), depth);
     with_rows<TILE>(rows, [&]<int ROWS>() {
       Tile<T, ROWS, false> z;
-      z.add(depth, w + begin * depth, depth, dy, S::kColumns, fetched.from, fetched.bytes);
+      z.add(depth, w + begin * depth, depth, dy, 2 * S::kLanes, fetched.from, fetched.bytes);
       typename S::Vector low = S::load(d_scale), high = S::load(d_scale + S::kLanes);
       const typename S::Vector left = S::load(scale), right = S::load(scale + S::kLanes);
-      const T* value = x + begin * S::kColumns;
-      T* to = dx + begin * S::kColumns;
+      const T* value = x + begin * 2 * S::kLanes;
+      T* to = dx + begin * 2 * S::kLanes;
 #pragma GCC unroll 16
-      for (int row = 0; row < ROWS; ++row, value += S::kColumns, to += S::kColumns) {
+      for (int row = 0; row < ROWS; ++row, value += 2 * S::kLanes, to += 2 * S::kLanes) {
         low += z.low[row] * S::load(value);
         high += z.high[row] * S::load(value + S::kLanes);
         S::store(to, S::load(to) + left * z.low[row]);
@@ -177,6 +167,6 @@ void narrow(int64_t count, const T* from, uint16_t* to) {
 template <typename T>
 const FusionKernels<T>& table() {
   static const FusionKernels<T> all{
-      Simd<T>::kColumns, TILE, accumulate<T>, pack<T>, outer<T>, contract<T>, widen<T>, narrow<T>};
+      2 * Simd<T>::kLanes, TILE, accumulate<T>, pack<T>, outer<T>, contract<T>, widen<T>, narrow<T>};
   return all;
 }
