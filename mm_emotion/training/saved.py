@@ -1,6 +1,7 @@
 """A saved system on a corpus: what its folder says of it, its evaluation and its encodings."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from datasets import Dataset
 from mm_emotion.atomic import replace_folder
 from mm_emotion.data.splits import resolve_split, take, validate_split
 from mm_emotion.errors import CheckpointError, CorpusError
+from mm_emotion.models.batch import modality_of
 from mm_emotion.pipeline import load_system
+from mm_emotion.schema import MODALITIES
 from mm_emotion.training.encoding import add_vectors
 from mm_emotion.training.evaluation import Prediction, RunFacts, predict, read_results
 from mm_emotion.training.features import add_features
@@ -28,6 +31,7 @@ class Evaluation:
     facts: RunFacts
     scenarios: list[str] | None
     notes: list[str]
+    modalities: tuple[str, ...]
 
 
 def recipe_of(folder: Path) -> Recipe:
@@ -38,8 +42,10 @@ def recipe_of(folder: Path) -> Recipe:
     return load_recipe(str(path))
 
 
-def evaluate_folder(folder: Path, corpus: Dataset, part: str = "test") -> Evaluation:
-    """Load a saved system and run it on one part of its recipe's split.
+def evaluate_folder(
+    folder: Path, corpus: Dataset, part: str = "test", modalities: Sequence[str] | None = None
+) -> Evaluation:
+    """Load a saved system and run it on one part of its recipe's split, all `modalities` but those named missing.
 
     Raises CheckpointError when the folder holds no recipe, and the typed errors of corpus and split.
     """
@@ -49,7 +55,7 @@ def evaluate_folder(folder: Path, corpus: Dataset, part: str = "test") -> Evalua
     notes = validate_split(corpus, split)
     rows = add_features(take(corpus, split, part), processor)
     # A system that was trained on single utterances is given single utterances.
-    prediction = predict(model, dataset_of(model, recipe, rows, processor), collator_of(model))
+    prediction = predict(model, dataset_of(model, recipe, rows, processor), collator_of(model, modalities))
     # The recipe's own model, as its training counts it: the encoders of a two-stage system have recipes of their own.
     own = model.dialogue if recipe.encoders else model
     saved = read_results(Path(folder) / "results.csv")
@@ -58,7 +64,9 @@ def evaluate_folder(folder: Path, corpus: Dataset, part: str = "test") -> Evalua
     chosen = next((row["selected_on"] for row in saved if row["fold"] == "validation"), recipe.protocol.select_on)
     facts = RunFacts(split, seed, chosen, model.config.is_causal, own.num_parameters())
     scenarios = list(rows["scenario"]) if "scenario" in rows.column_names else None
-    return Evaluation(Path(folder), recipe, prediction, part, facts, scenarios, notes)
+    reads = {modality_of(key) for key in model.input_shapes()}
+    read = tuple(name for name in MODALITIES if name in reads)
+    return Evaluation(Path(folder), recipe, prediction, part, facts, scenarios, notes, read)
 
 
 def encode_folder(folder: Path, corpus: Dataset, column: str, out: Path) -> None:

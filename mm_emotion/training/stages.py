@@ -213,9 +213,9 @@ def _on_corpus_of(parent: Recipe, name: str) -> Recipe:
     return replace(changed, name=name)
 
 
-def collator_of(model: torch.nn.Module) -> EmotionCollator:
-    """The collator that fits a model: as many parties as its configuration says."""
-    return EmotionCollator(num_parties=model.config.num_parties)
+def collator_of(model: torch.nn.Module, modalities: Sequence[str] | None = None) -> EmotionCollator:
+    """The collator that fits a model: as many parties as its configuration says, all modalities or those named."""
+    return EmotionCollator(model.config.num_parties, modalities)
 
 
 def dataset_of(
