@@ -3,5 +3,8 @@
 A module holds SUMMARY, EXAMPLES, `add_arguments(parser)` and `run(options)`, which returns an exit status or None.
 """
 
-COMMANDS = ("prepare", "train", "reproduce", "evaluate", "encode", "predict", "list", "leaderboard", "doctor")
+COMMANDS = (
+    *("prepare", "train", "reproduce", "evaluate", "encode", "predict", "list", "leaderboard", "card", "push"),
+    "doctor",
+)
 """Names of the commands, which are those of their modules, in the order of the help."""
