@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
+from mm_emotion.atomic import replace_file
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.figures import confusion_figure
 from mm_emotion.hub.snippet import describe_inputs, snippet_of
@@ -133,10 +134,11 @@ def write_card(folder: Path, repository: str, consent: Consent | None = None) ->
         confusion_figure(confusion.counts, confusion.names, folder / PICTURE, repository.rsplit("/", 1)[-1])
     entries = evaluation_entries(system)
     if entries:
-        path = folder / ".eval_results" / f"{system.recipe.corpus.name}.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False), encoding="utf-8")
-    (folder / "README.md").write_text(text, encoding="utf-8")
+        data = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+        with replace_file(folder / ".eval_results" / f"{system.recipe.corpus.name}.yaml") as temporary:
+            temporary.write_text(data, encoding="utf-8")
+    with replace_file(folder / "README.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return text
 
 

@@ -1,9 +1,10 @@
-"""A Hub of its own for each test, and the clients of this process and of others pointed at it."""
+"""An empty Hub for each test, and the clients of this process and of others pointed at it."""
 
 import os
 
 import datasets
 import pytest
+import transformers.utils.hub
 from huggingface_hub import HfApi, close_session, constants
 
 from .server import running_hub
@@ -14,10 +15,18 @@ def pytest_itemcollected(item) -> None:
     item.add_marker(pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning"))
 
 
+@pytest.fixture(scope="session")
+def server():
+    # one address for the whole session, as the clients remember theirs
+    with running_hub() as running:
+        yield running
+
+
 @pytest.fixture
-def hub():
-    with running_hub() as server:
-        yield server
+def hub(server):
+    """The Hub, empty and without faults."""
+    server.reset()
+    return server
 
 
 @pytest.fixture
@@ -37,6 +46,7 @@ def client(hub, tmp_path, monkeypatch):
     for name, value in {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": False, "HF_DATASETS_OFFLINE": False}.items():
         monkeypatch.setattr(datasets.config, name, value)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)  # made at first use, with the address of that time
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
     yield HfApi()
     close_session()

@@ -55,6 +55,9 @@ class HubServer(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
+        self.reset()
+
+    def reset(self) -> None:
         self.store = Store()
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []

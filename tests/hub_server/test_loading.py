@@ -17,6 +17,7 @@ DIALOGUE = [{"speaker": "A", "text": "what a lovely day"}, {"speaker": "B", "tex
 
 @pytest.fixture(autouse=True)
 def published(client, system):
+    """The Hub holds the system, and no cache does."""
     push_system(system, NAME, license="cc-by-nc-4.0", corpus_terms="generated dialogues")
 
 
@@ -51,7 +52,7 @@ def test_once_loaded_it_loads_offline(expected, hub, monkeypatch):
 
 def test_what_was_never_loaded_is_a_clear_error_offline(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(OSError, match=NAME):
+    with pytest.raises(OSError, match="couldn't find them in the cached files"):
         AutoModel.from_pretrained(NAME)
 
 
