@@ -2,103 +2,26 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from string import Template
 
-import safetensors
-import torch
 import yaml
-from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from huggingface_hub import eval_result_entries_to_yaml
 
 from mm_emotion.atomic import replace_file
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.figures import confusion_figure
+from mm_emotion.hub.metadata import TITLES, evaluation_entries, metadata_of, seeds
 from mm_emotion.hub.snippet import describe_inputs, snippet_of
-from mm_emotion.hub.terms import CORPUS_TERMS, Consent
-from mm_emotion.models.configuration_emotion import EmotionConfig
-from mm_emotion.schema import MODALITIES
-from mm_emotion.training.confusion import Confusion, read_confusion
-from mm_emotion.training.evaluation import LEGACY, read_results
+from mm_emotion.hub.system import System
+from mm_emotion.hub.terms import CORPUS_TERMS, Consent, corpus_title
+from mm_emotion.training.confusion import Confusion
+from mm_emotion.training.evaluation import read_results
 from mm_emotion.training.recipe import Recipe
 from mm_emotion.training.report import markdown_table, spread
-from mm_emotion.training.saved import recipe_of
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
-SEEDS_FILE = "seeds.csv"
-"""Results of all seeds of a recipe beside the `results.csv` of the one that is published."""
-
 PICTURE = "confusion_matrix.png"
-TASKS = {"audio": "audio-classification", "visual": "video-classification", "text": "text-classification"}
-"""Modality -> task of the Hub; a system of several has the first of these."""
-
-TITLES = {
-    "accuracy": "accuracy",
-    "unweighted_accuracy": "unweighted accuracy",
-    "weighted_f1": "weighted F1",
-    "macro_f1": "macro F1",
-    "mean_absolute_error": "mean absolute error",
-    "concordance_correlation": "concordance correlation",
-    "pearson": "Pearson correlation",
-}
-
-
-@dataclass(frozen=True)
-class System:
-    """A folder of a saved system, as its card reads it."""
-
-    folder: Path
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        return recipe_of(self.folder)
-
-    @cached_property
-    def config(self) -> EmotionConfig:
-        return AutoConfig.from_pretrained(self.folder)
-
-    @cached_property
-    def model(self) -> torch.nn.Module:
-        """The model without its weights."""
-        with torch.device("meta"):
-            return AutoModel.from_config(self.config)
-
-    @cached_property
-    def processor(self) -> EmotionProcessor:
-        return AutoProcessor.from_pretrained(self.folder)
-
-    @cached_property
-    def modalities(self) -> list[str]:
-        """What the model reads, words counted as text."""
-        read = {"text" if key == "input_ids" else key for key in self.model.input_shapes()}
-        return [modality for modality in MODALITIES if modality in read]
-
-    @cached_property
-    def confusion(self) -> Confusion | None:
-        return read_confusion(self.folder)
-
-    @cached_property
-    def parameters(self) -> int:
-        """Values in the saved weights."""
-        total = 0
-        for path in self.folder.glob("model*.safetensors"):
-            with safetensors.safe_open(path, "pt") as file:
-                total += sum(torch.Size(file.get_slice(name).get_shape()).numel() for name in file.keys())  # noqa: SIM118
-        return total
-
-    def results(self) -> list[dict[str, str]]:
-        """Result rows of all seeds where they are known, else of the saved one."""
-        return read_results(self.folder / SEEDS_FILE) or read_results(self.folder / "results.csv")
-
-    def test_values(self) -> dict[str, dict[str, list[float]]]:
-        """What chose the epoch -> metric -> its values on the test part, one a seed; strict choices come first."""
-        found: dict[str, dict[str, list[float]]] = {}
-        for row in sorted(self.results(), key=lambda row: row["selected_on"] == LEGACY):
-            if row["fold"] == "test" and not row["metric"].endswith(("_low", "_high")):
-                found.setdefault(row["selected_on"], {}).setdefault(row["metric"], []).append(float(row["value"]))
-        return found
 
 
 def render_card(folder: Path, repository: str, consent: Consent | None = None) -> str:
@@ -121,7 +44,7 @@ def render_card(folder: Path, repository: str, consent: Consent | None = None) -
         terms=_terms(recipe, system.processor, consent),
         citation=_citation(recipe),
     )
-    return f"---\n{_metadata(system, repository, consent).to_yaml()}\n---\n\n{body}"
+    return f"---\n{metadata_of(system, repository, consent).to_yaml()}\n---\n\n{body}"
 
 
 def write_card(folder: Path, repository: str, consent: Consent | None = None) -> str:
@@ -142,57 +65,6 @@ def write_card(folder: Path, repository: str, consent: Consent | None = None) ->
     return text
 
 
-def evaluation_entries(system: System) -> list[EvalResultEntry]:
-    """The strict test figures, means over seeds, in the form that the Hub's leaderboards read."""
-    corpus = system.recipe.corpus
-    return [
-        EvalResultEntry(
-            dataset_id=corpus.name,
-            task_id=f"{corpus.labels}_{metric}",
-            value=round(sum(values) / len(values), 6),
-            notes=f"split {corpus.split}, epoch chosen on {selected_on}, mean of {_seeds(values)}",
-        )
-        for selected_on, metrics in system.test_values().items()
-        if selected_on != LEGACY
-        for metric, values in metrics.items()
-    ]
-
-
-def _metadata(system: System, repository: str, consent: Consent | None) -> ModelCardData:
-    recipe = system.recipe
-    task = next((TASKS[name] for name in TASKS if name in system.modalities), None)
-    results = [
-        EvalResult(
-            task_type=task or "other",
-            task_name="emotion recognition",
-            dataset_type=recipe.corpus.name,
-            dataset_name=_title(recipe),
-            dataset_config=recipe.corpus.labels,
-            dataset_split="test",
-            metric_type=metric,
-            metric_name=f"{TITLES.get(metric, metric)}, mean of {_seeds(values)}"
-            + (", epoch chosen on test: legacy, leaks" if selected_on == LEGACY else ""),
-            metric_value=round(sum(values) / len(values), 6),
-        )
-        for selected_on, metrics in list(system.test_values().items())[:1]
-        for metric, values in metrics.items()
-    ]
-    return ModelCardData(
-        license=consent.license if consent else None,
-        library_name="transformers",
-        pipeline_tag=task,
-        tags=["mm_emotion", "emotion-recognition", *system.modalities, system.config.model_type],
-        metrics=sorted({result.metric_type for result in results}) or None,
-        model_name=repository.rsplit("/", 1)[-1],
-        eval_results=results or None,
-    )
-
-
-def _title(recipe: Recipe) -> str:
-    known = CORPUS_TERMS.get(recipe.corpus.name)
-    return known.title if known else recipe.corpus.name
-
-
 def _what(system: System) -> str:
     recipe = system.recipe
     goal = (
@@ -202,9 +74,8 @@ def _what(system: System) -> str:
     )
     reads = " and ".join(system.modalities)
     origin = f" It follows {_paper(recipe)}." if recipe.paper else ""
-    text = (
-        f"{goal} for each utterance of a dialogue, from {reads}; trained on {_title(recipe)} with mm_emotion.{origin}"
-    )
+    corpus = corpus_title(recipe.corpus.name)
+    text = f"{goal} for each utterance of a dialogue, from {reads}; trained on {corpus} with mm_emotion.{origin}"
     return "\n".join(textwrap.wrap(text, 120))
 
 
@@ -232,7 +103,7 @@ def _protocol(system: System) -> str:
     recipe, rows = system.recipe, system.results()
     split = rows[0]["split"] if rows else recipe.corpus.split
     text = (
-        f"Corpus {_title(recipe)}, labels `{recipe.corpus.labels}`, split `{split}`, "
+        f"Corpus {corpus_title(recipe.corpus.name)}, labels `{recipe.corpus.labels}`, split `{split}`, "
         f"scenario {recipe.corpus.scenario}. "
         f"The epoch was chosen on the {recipe.protocol.select_on} part by {recipe.training.monitor}; normalisation and "
         "vocabulary come from the training part alone. A row that says *legacy, leaks* chose the epoch on the test "
@@ -247,7 +118,7 @@ def _figures(system: System) -> list[str]:
         return ["No test figures were recorded with this system."]
     scale = 1 if recipe.is_regression else 100
     names = list(dict.fromkeys(metric for metrics in found.values() for metric in metrics))
-    header = ["test", *(f"epoch chosen on {name}, {_seeds(_first(found[name]))}" for name in found), "published"]
+    header = ["test", *(f"epoch chosen on {name}, {seeds(_first(found[name]))}" for name in found), "published"]
     rows = []
     for name in names:
         published = recipe.published.get(name)
@@ -292,7 +163,3 @@ def _citation(recipe: Recipe) -> str:
 
 def _first(metrics: Mapping[str, Sequence[float]]) -> Sequence[float]:
     return next(iter(metrics.values()))
-
-
-def _seeds(values: Sequence[float]) -> str:
-    return f"{len(values)} seed" + ("s" if len(values) > 1 else "")

@@ -13,8 +13,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 from mm_emotion.errors import CheckpointError
 from mm_emotion.features.extractor import FILE_NAME as ARRAYS_FILE
 from mm_emotion.features.latent_semantic import FILE_NAME as LATENT_FILE
-from mm_emotion.hub.card import SEEDS_FILE, write_card
+from mm_emotion.hub.card import write_card
 from mm_emotion.hub.remote_code import add_remote_code
+from mm_emotion.hub.system import SEEDS_FILE
 from mm_emotion.hub.terms import Consent, consent
 from mm_emotion.pipeline import SYSTEM_FILES
 from mm_emotion.training.confusion import FILE_NAME as CONFUSION_FILE
@@ -82,9 +83,18 @@ def gathered(folder: Path, repository: str, stated: Consent | None) -> Iterator[
         copy = Path(temporary)
         for path in [*weights, *(folder / name for name in (*NEEDED, *OPTIONAL) if (folder / name).is_file())]:
             shutil.copyfile(path, copy / path.name)
+        _forget_place_of_word_vectors(copy / "recipe.yaml")
         card = write_card(copy, repository, stated)
         add_remote_code(copy)
         yield {str(path.relative_to(copy)): path for path in sorted(copy.rglob("*")) if path.is_file()}, card
+
+
+def _forget_place_of_word_vectors(path: Path) -> None:
+    """Leave the name of the file that word vectors came from, not the folder it had on this machine."""
+    vectors = recipe_of(path.parent).features.get("input_ids", {}).get("word_vectors")
+    if vectors:
+        place = str(vectors["path"])
+        path.write_text(path.read_text(encoding="utf-8").replace(place, Path(place).name), encoding="utf-8")
 
 
 def commit_files(

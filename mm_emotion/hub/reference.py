@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mm_emotion.atomic import replace_folder
 from mm_emotion.errors import RecipeError, nearest
-from mm_emotion.hub.card import SEEDS_FILE, write_card
+from mm_emotion.hub.card import write_card
+from mm_emotion.hub.system import SEEDS_FILE
 from mm_emotion.training.evaluation import write_results
 
 REFERENCES = {

@@ -99,6 +99,11 @@ CORPUS_TERMS = {
 """Corpus name -> its terms as far as this package knows them; a user's own corpus has no line here."""
 
 
+def corpus_title(corpus: str) -> str:
+    """The name of a corpus as its makers write it, as far as it is known here."""
+    return CORPUS_TERMS[corpus].title if corpus in CORPUS_TERMS else corpus
+
+
 @dataclass(frozen=True)
 class Consent:
     """What the one who publishes states: a licence the Hub knows, and why the terms of the corpus allow publishing."""

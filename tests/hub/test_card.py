@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,7 +11,8 @@ from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
 
 from mm_emotion.__main__ import main
 from mm_emotion.errors import CheckpointError, RecipeError
-from mm_emotion.hub.card import SEEDS_FILE, System, render_card, write_card
+from mm_emotion.hub.card import TEMPLATE, render_card, write_card
+from mm_emotion.hub.system import SEEDS_FILE, System
 from mm_emotion.hub.terms import CORPUS_TERMS, consent
 from mm_emotion.hub.tiny import tiny_checkpoint
 from mm_emotion.models import MODELS
@@ -125,6 +128,12 @@ def test_an_unknown_corpus_needs_terms_all_the_same():
     with pytest.raises(RecipeError, match="nothing is known here of my_corpus"):
         consent("mit", None, "my_corpus")
     assert consent("mit", " all\n mine ", "my_corpus").corpus_terms == "all mine"
+
+
+def test_the_template_is_in_the_package():
+    root = Path(__file__).resolve().parents[2]
+    data = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["mm_emotion"]
+    assert TEMPLATE in {path for pattern in data for path in (root / "mm_emotion").glob(pattern)}
 
 
 def test_parameters_are_those_of_the_weights(system):

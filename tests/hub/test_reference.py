@@ -4,9 +4,9 @@ import pytest
 
 from mm_emotion.__main__ import main
 from mm_emotion.errors import RecipeError
-from mm_emotion.hub.card import SEEDS_FILE
 from mm_emotion.hub.push import plan_system
 from mm_emotion.hub.reference import REFERENCES, published_seed, recipe_named
+from mm_emotion.hub.system import SEEDS_FILE
 from mm_emotion.pipeline import load_system
 from mm_emotion.training.evaluation import read_results
 from mm_emotion.training.recipe import load_recipe

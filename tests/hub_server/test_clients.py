@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from datasets import Dataset, load_dataset
 from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -141,6 +142,14 @@ def test_a_dropped_connection_is_tried_again(filled, hub):
 def test_a_download_cut_in_two_is_resumed_or_leaves_no_file(filled, hub):
     hub.faults.append(Fault("GET", "^/large/", "half"))
     assert content(hf_hub_download(NAME, "w.safetensors")) == b"1" * 5000
+
+
+def test_datasets_pushes_and_loads_by_revision(client):
+    Dataset.from_dict({"x": [1, 2, 3]}).push_to_hub("org/rows", private=True)
+    first = client.dataset_info("org/rows").sha
+    Dataset.from_dict({"x": [4]}).push_to_hub("org/rows")
+    assert load_dataset("org/rows", split="train")["x"] == [4]
+    assert load_dataset("org/rows", split="train", revision=first)["x"] == [1, 2, 3]
 
 
 def test_a_commit_that_names_what_was_never_uploaded_is_refused(filled, hub):

@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard
 from mm_emotion.__main__ import main
 from mm_emotion.errors import CheckpointError, CorpusError, RecipeError
 from mm_emotion.hub.push import push_system
+from mm_emotion.training.recipe import load_recipe, save_recipe
 
 from .server import Fault
 
@@ -44,6 +45,16 @@ def test_a_system_arrives_whole_in_one_private_commit(system, hub, client, capsy
     assert f'AutoModel.from_pretrained("{NAME}")' in card.text
     assert "free to share" in card.text
     card.validate()
+
+
+def test_the_place_of_word_vectors_stays_at_home(system, hub, tmp_path):
+    folder = shutil.copytree(system, tmp_path / "model")
+    recipe = load_recipe("demo/miniature_text_cnn", ["features.input_ids.word_vectors={path: /home/me/glove.txt}"])
+    save_recipe(recipe, folder / "recipe.yaml")
+    push_system(folder, NAME, **STATED)
+    text = hub.store.find("model", NAME).commit_at("main").files["recipe.yaml"].data.decode()
+    assert "path: glove.txt" in text
+    assert "/home/me" not in text
 
 
 def test_a_second_push_replaces_what_the_first_left(system, hub, client):
