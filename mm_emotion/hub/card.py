@@ -106,7 +106,7 @@ def _protocol(system: System) -> str:
         f"Corpus {corpus_title(recipe.corpus.name)}, labels `{recipe.corpus.labels}`, split `{split}`, "
         f"scenario {recipe.corpus.scenario}. "
         f"The epoch was chosen on the {recipe.protocol.select_on} part by {recipe.training.monitor}; normalisation and "
-        "vocabulary come from the training part alone. A row that says *legacy, leaks* chose the epoch on the test "
+        "vocabulary come from the training part alone. Figures marked *legacy, leaks* chose the epoch on the test "
         "part, as much published code does."
     )
     return "\n".join(textwrap.wrap(text + (f" {recipe.note}" if recipe.note else ""), 120))
@@ -125,7 +125,17 @@ def _figures(system: System) -> list[str]:
         cells = [spread(metrics.get(name), scale) for metrics in found.values()]
         rows.append([TITLES.get(name, name), *cells, "" if published is None else f"{published:g}"])
     unit = "Percent, " if scale == 100 else ""
-    return [*markdown_table(header, rows), "", f"{unit}mean ± standard deviation over seeds where there are several."]
+    told = f"{unit}mean ± standard deviation over seeds where there are several."
+    return [*markdown_table(header, rows), "", *textwrap.wrap(told + _interval(system), 120)]
+
+
+def _interval(system: System) -> str:
+    """The bootstrap interval of the strict weighted F1, in words; nothing where it was not recorded."""
+    ends = [system.mean_of(f"weighted_f1_{end}") for end in ("low", "high")]
+    if None in ends:
+        return ""
+    low, high = (100 * end for end in ends)
+    return f" Weighted F1, 95 % by a bootstrap over test dialogues, epoch not chosen on test: {low:.1f} to {high:.1f}."
 
 
 def _classes(confusion: Confusion | None) -> list[str]:

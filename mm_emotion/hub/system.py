@@ -74,3 +74,12 @@ class System:
             if row["fold"] == "test" and not row["metric"].endswith(("_low", "_high")):
                 found.setdefault(row["selected_on"], {}).setdefault(row["metric"], []).append(float(row["value"]))
         return found
+
+    def mean_of(self, metric: str) -> float | None:
+        """Mean over seeds of a test figure whose epoch was not chosen on the test part; None where there is none."""
+        values = [
+            float(row["value"])
+            for row in self.results()
+            if (row["fold"], row["metric"]) == ("test", metric) and row["selected_on"] != LEGACY
+        ]
+        return sum(values) / len(values) if values else None

@@ -79,6 +79,10 @@ def test_published_figures_stand_beside_the_spread_of_ours(folder):
     )
     value = next(100 * float(row["value"]) for row in first if row["metric"] == "weighted_f1")
     assert f"| weighted F1 | {value + 1:.1f} ± 1.4 | 99.0 | {recipe.published['weighted_f1']:g} |" in text
+    low, high = (
+        100 * float(row["value"]) + 1 for row in first if row["metric"] in ("weighted_f1_high", "weighted_f1_low")
+    )
+    assert f"epoch not chosen on test: {min(low, high):.1f} to {max(low, high):.1f}." in text
     assert recipe.paper.title in text
     assert all(result.metric_value < 0.98 for result in ModelCard(text).data.eval_results)
 
