@@ -4,7 +4,16 @@ A module holds SUMMARY, EXAMPLES, `add_arguments(parser)` and `run(options)`, wh
 """
 
 COMMANDS = (
-    *("prepare", "train", "reproduce", "evaluate", "encode", "predict", "list", "leaderboard", "card", "push"),
+    "prepare",
+    "train",
+    "reproduce",
+    "evaluate",
+    "encode",
+    "predict",
+    "list",
+    "leaderboard",
+    "card",
+    "push",
     "doctor",
 )
 """Names of the commands, which are those of their modules, in the order of the help."""

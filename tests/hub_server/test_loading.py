@@ -1,5 +1,6 @@
 """A published system in one line: with the package imported or by trusted code, by revision, offline, in bfloat16."""
 
+import shutil
 import subprocess
 import sys
 
@@ -83,6 +84,16 @@ def test_a_map_of_devices(expected):
     batch = AutoProcessor.from_pretrained(NAME)(DIALOGUE).to(model.device)
     with torch.no_grad():
         torch.testing.assert_close(model(**batch).logits.cpu(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_weights_in_several_files(expected, client, system, tmp_path):
+    folder = shutil.copytree(system, tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    AutoModel.from_pretrained(system).save_pretrained(folder, max_shard_size="60KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    push_system(folder, NAME, license="cc-by-nc-4.0", corpus_terms="generated dialogues")
+    assert "model.safetensors" not in client.list_repo_files(NAME)
+    assert torch.equal(logits_of(NAME), expected)
 
 
 def test_model_and_processor_push_themselves(client, expected, system):
