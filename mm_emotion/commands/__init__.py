@@ -13,6 +13,8 @@ COMMANDS = (
     "predict",
     "list",
     "leaderboard",
+    "card",
+    "push",
     "doctor",
 )
 """Names of the commands, which are those of their modules, in the order of the help."""

@@ -184,7 +184,7 @@ def _result_row(
         facts["causal"],
         f"{int(facts['parameters']):,}",
         published,
-        *(_spread(values.get(cell), scale) for cell in columns.values()),
+        *(spread(values.get(cell), scale) for cell in columns.values()),
         " to ".join(f"{scale * statistics.fmean(end):.1f}" for end in interval if end),
     ]
 
@@ -207,7 +207,8 @@ def write_leaderboard(results: Path) -> str:
     return text
 
 
-def _spread(values: Sequence[float] | None, scale: int) -> str:
+def spread(values: Sequence[float] | None, scale: int) -> str:
+    """Mean ± standard deviation of `values`, the mean alone of one, nothing of none; percent at a scale of 100."""
     if not values:
         return ""
     digits = 1 if scale == 100 else 3

@@ -20,6 +20,7 @@ from mm_emotion.data.splits import Split, validate_split
 from mm_emotion.errors import CorpusError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.schema import SPLITS
+from mm_emotion.training.confusion import write_confusion
 from mm_emotion.training.encoding import add_vectors
 from mm_emotion.training.evaluation import (
     Prediction,
@@ -81,7 +82,7 @@ def run_seed(
     folder = job.folder(recipe)
     if job.accelerator.is_main_process:
         resolved = {"seed": seed, "split": _describe(split), "notes": notes, "versions": versions()}
-        _save(system, processor, recipe, resolved, results, folder / "model")
+        _save(system, processor, recipe, resolved, results, predictions["test"], folder / "model")
         write_results(folder / "results.csv", results)
     job.accelerator.wait_for_everyone()
     return Outcome(results, predictions, folder / "model", notes)
@@ -190,13 +191,21 @@ def _evaluate_part(
 
 
 def _save(
-    model, processor: EmotionProcessor, recipe: Recipe, resolved: dict, results: list[dict], folder: Path
+    model,
+    processor: EmotionProcessor,
+    recipe: Recipe,
+    resolved: dict,
+    results: list[dict],
+    test: Prediction,
+    folder: Path,
 ) -> None:
     with replace_folder(folder) as temporary:
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)
         save_recipe(recipe, temporary / "recipe.yaml", resolved)
         write_results(temporary / "results.csv", results)
+        if not recipe.is_regression:
+            write_confusion(temporary, "test", test, recipe.label_names)
 
 
 def _describe(split: Split) -> dict[str, object]:
