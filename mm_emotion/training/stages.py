@@ -214,8 +214,8 @@ def _on_corpus_of(parent: Recipe, name: str) -> Recipe:
 
 
 def collator_of(model: torch.nn.Module) -> EmotionCollator:
-    """The collator that fits a model: as many parties as its configuration says."""
-    return EmotionCollator(num_parties=model.config.num_parties)
+    """The collator that fits a model: as many parties as its configuration says, any number if it is blind to them."""
+    return EmotionCollator(num_parties=model.config.num_parties if model.needs_speakers else None)
 
 
 def dataset_of(
