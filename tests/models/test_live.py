@@ -134,6 +134,20 @@ def test_a_party_may_come_in_later(name):
 
 
 @every_family
+def test_dialogues_with_other_numbers_of_parties_join(name):
+    model = build(name)
+    few, many = dialogue(6, 21), dialogue(6, 22)
+    few["speaker_mask"] = one_hot(torch.tensor([[0, 1, 1, 0, 2, 1]]), 4).bool()
+    many["speaker_mask"] = one_hot(torch.tensor([[0, 1, 2, 3, 1, 2]]), 4).bool()
+    _, first = model.step(part({**few, "speaker_mask": few["speaker_mask"][..., :2]}, 0, 3))
+    _, second = model.step(part(many, 0, 3))
+    state = first.join(second)
+    for t in (3, 4, 5):
+        logits, state = model.step(together(part(few, t), part(many, t)), state)
+        close(logits[:, 0], torch.cat([model(**batch).logits[:, t] for batch in (few, many)]))
+
+
+@every_family
 def test_a_state_grows_only_by_the_history_that_is_attended_to(name):
     model, state, sizes, batch = build(name), None, set(), dialogue(12, 6)
     for t in range(12):
