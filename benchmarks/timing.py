@@ -176,7 +176,7 @@ def measure(case: Case, rounds: int, clock: str, limits: Limits) -> tuple[list[d
 def one_by_one(run: Contender, calls: int, device: str) -> list[tuple[float, float]]:
     """Wall and processor seconds of each of `calls`; fewer where they would take too long, but never below twenty."""
     taken: list[tuple[float, float]] = []
-    latest = time.perf_counter() + CASE_SECONDS / 6
+    latest = time.perf_counter() + CASE_SECONDS / 3
     while len(taken) < 20 or (len(taken) < calls and time.perf_counter() < latest):
         taken.append(elapsed(run, 1, device))
     return taken
