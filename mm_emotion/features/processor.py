@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from transformers import (
     AutoFeatureExtractor,
@@ -174,9 +175,11 @@ class EmotionProcessor(ProcessorMixin):
     ) -> BatchFeature:
         """One batch of the data contract from dialogues, one dialogue, or one utterance.
 
-        An utterance holds any of `UTTERANCE_KEYS`; parties are numbered by the first appearance of `speaker`, unless
-        `party` is given, and are one party where neither is. Errors: FeatureError for an unknown key, a speaker known
-        for some utterances only, or a batch without any feature; what `utterance` and the collator raise.
+        An utterance holds any of `UTTERANCE_KEYS` and follows on the one before it; one without words, but not without
+        text, counts as one unknown word. Parties are numbered by the first appearance of `speaker`, unless `party` is
+        given, and are one party where neither is. Errors: FeatureError for an unknown key, a speaker known for some
+        utterances only, a `position` that does not rise, or a batch without any feature; what `utterance` and the
+        collator raise.
         """
         if isinstance(dialogues, dict):
             dialogues = [dialogues]
@@ -193,12 +196,20 @@ class EmotionProcessor(ProcessorMixin):
             if not isinstance(utterance, dict):
                 raise FeatureError("utterance", "a dictionary", type(utterance).__name__)
             check_known("utterance", utterance, UTTERANCE_KEYS)
+        _check_positions(dialogue)
         parties = party_numbers(dialogue)
         rows = []
         for utterance, party in zip(dialogue, parties, strict=True):
             passed_on = {key: utterance[key] for key in _PASSED_ON if key in utterance}
             rows.append({**self.utterance(utterance), **passed_on, "party": party})
         return rows
+
+
+def _check_positions(dialogue: Sequence[dict]) -> None:
+    positions = [utterance["position"] for utterance in dialogue if utterance.get("position") is not None]
+    for before, after in pairwise(positions):
+        if after <= before:
+            raise FeatureError("position", f"more than {before}, that of an utterance before", after)
 
 
 def party_numbers(dialogue: Sequence[dict]) -> list[int]:

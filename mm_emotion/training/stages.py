@@ -214,8 +214,11 @@ def _on_corpus_of(parent: Recipe, name: str) -> Recipe:
 
 
 def collator_of(model: torch.nn.Module, modalities: Sequence[str] | None = None) -> EmotionCollator:
-    """The collator that fits a model: as many parties as its configuration says, all modalities or those named."""
-    return EmotionCollator(model.config.num_parties, modalities)
+    """The collator that fits a model: as many parties as its configuration says, any number if it is blind to them.
+
+    `modalities` are those that the batch keeps, None for all.
+    """
+    return EmotionCollator(model.config.num_parties if model.needs_speakers else None, modalities)
 
 
 def dataset_of(

@@ -30,7 +30,7 @@ def test_every_family(model_type, tmp_path):
     if {"input_ids", "text", "audio"} & set(processor.columns):
         utterance = {"speaker": "A", "text": "we are all there", "audio": SOUND}
         (emotion,) = MultimodalEmotionPipeline(model, processor=AutoProcessor.from_pretrained(folder))(utterance)
-        assert set(emotion.scores) == {"angry", "happy", "neutral", "sad"}
+        assert set(emotion["scores"]) == {"angry", "happy", "neutral", "sad"}
 
 
 def test_a_seed_is_a_set_of_weights_and_the_random_state_is_left_alone(tmp_path):
