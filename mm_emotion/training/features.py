@@ -27,7 +27,7 @@ def add_raw_features(rows: Dataset, features: dict[str, dict]) -> Dataset:
     names = {RAW + column: column for column in extractor.columns}
     digest = hashlib.sha256(rows._fingerprint.encode())
     for column, feature in sorted(extractor.columns.items()):
-        digest.update(repr((column, feature.kind.version, feature.kind)).encode())
+        digest.update(repr((column, feature.kind.version, feature.kind, feature.channel)).encode())
     _add_media(digest, rows, list(extractor.columns))
     types = {name: _kind(extractor, column) for name, column in names.items()}
     return rows.map(
