@@ -68,8 +68,9 @@ class Training:
     With `crop`, a dialogue is every other time cut to a random stretch of at least that share of it. `monitor` chooses
     epochs; `patience` is how many may pass without gain. With `average_decay` the exponential moving average of the
     weights over the steps is what is judged and kept. `optimizer_options` are constants of the optimiser beside its
-    learning rate, of those in OPTIMIZER_OPTIONS; those left out are torch's. A model of `FITTED` has no epochs, batches
-    and learning rate; there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
+    learning rate, of those in OPTIMIZER_OPTIONS; those left out are torch's. `class_prior: train` divides the product
+    of a late fusion by the shares of the classes among the training utterances. A model of `FITTED` has no epochs,
+    batches and learning rate; there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
     """
 
     epochs: int | None = None
@@ -80,6 +81,7 @@ class Training:
     optimizer_options: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     class_weights: Literal["none", "inverse_frequency"] | list[float] = "none"
+    class_prior: Literal["none", "train"] = "none"
     crop: float | None = None
     average_decay: float | None = None
     gradient_clip: float | None = None
@@ -251,6 +253,11 @@ def _check_children(recipe: Recipe) -> None:
         raise RecipeError("children", expected, recipe.children or "none")
     if fuses and recipe.encoders:
         raise RecipeError("encoders", "none: the children of a late_fusion have their own", list(recipe.encoders))
+    if recipe.training.class_prior != "none" and recipe.model.get("rule") != "product":
+        given = f"{recipe.model['model_type']} of rule {recipe.model.get('rule')}"
+        raise RecipeError("training.class_prior", "'none' but for a late_fusion of rule product", given)
+    if recipe.training.class_prior != "none" and "class_prior" in recipe.model:
+        raise RecipeError("training.class_prior", "'none' beside model.class_prior", repr(recipe.training.class_prior))
     if fuses and "children" in recipe.model:
         raise RecipeError("model.children", "nothing: they follow from the children's recipes", "a value")
 
