@@ -70,7 +70,8 @@ class Training:
     weights over the steps is what is judged and kept. `optimizer_options` are constants of the optimiser beside its
     learning rate, of those in OPTIMIZER_OPTIONS; those left out are torch's. `class_prior: train` divides the product
     of a late fusion by the shares of the classes among the training utterances. A model of `FITTED` has no epochs,
-    batches and learning rate; there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
+    batches and learning rate; there `monitor` chooses the weights of a late fusion and the complexity of a linear
+    model.
     """
 
     epochs: int | None = None
