@@ -7,6 +7,8 @@ import numpy as np
 
 from mm_emotion.errors import CheckpointError, FeatureError, nearest
 from mm_emotion.features.functionals import Functionals
+from mm_emotion.features.media import CHANNELS
+from mm_emotion.features.mel import Mel
 from mm_emotion.features.mocap import Mocap
 from mm_emotion.features.opensmile import OpenSmile
 from mm_emotion.features.scaling import SCALINGS, Scaling
@@ -14,10 +16,10 @@ from mm_emotion.features.selection import SELECTIONS
 from mm_emotion.features.short_term import ShortTerm
 from mm_emotion.features.video_clips import VideoClips
 
-Kind = Functionals | ShortTerm | OpenSmile | VideoClips | Mocap
+Kind = Functionals | ShortTerm | Mel | OpenSmile | VideoClips | Mocap
 
 KINDS: dict[str, dict[str, type]] = {
-    "audio": {kind.name: kind for kind in (Functionals, ShortTerm, OpenSmile)},
+    "audio": {kind.name: kind for kind in (Functionals, ShortTerm, Mel, OpenSmile)},
     "visual": {VideoClips.name: VideoClips},
     "mocap": {Mocap.name: Mocap},
 }
@@ -33,6 +35,7 @@ class ColumnFeature:
     `scaling` is one of `SCALINGS`, fitted on training utterances; clips are in [0, 1] and stay so. `selection` keeps
     the `selected` values of a vector that a linear classifier of `SELECTIONS` weighs most. `max_length` gives every
     sequence that many steps: longer ones are cut on `truncation_side`, shorter ones padded with zeros on `pad_side`.
+    `channel` is what a feature of sound hears of a file of several channels, one of `media.CHANNELS`.
     Errors: FeatureError for an unknown or impossible option.
     """
 
@@ -43,6 +46,7 @@ class ColumnFeature:
     max_length: int | None = None
     pad_side: str = "right"
     truncation_side: str = "right"
+    channel: str = "mean"
 
     def __post_init__(self):
         for field, value, known in (
@@ -50,6 +54,7 @@ class ColumnFeature:
             ("selection", self.selection, (None, *SELECTIONS)),
             ("pad_side", self.pad_side, _SIDES),
             ("truncation_side", self.truncation_side, _SIDES),
+            ("channel", self.channel, CHANNELS),
         ):
             if value not in known:
                 raise FeatureError(field, " or ".join(map(str, known)), repr(value), nearest(value, map(str, known)))
@@ -105,10 +110,11 @@ class ColumnFeature:
 
 
 def _common_options(kind: type) -> tuple[str, ...]:
-    """The options beside the feature's own, by the number of its axes."""
+    """The options beside the feature's own, by the number of its axes and whether it is of sound."""
+    heard = ("channel",) if kind in KINDS["audio"].values() else ()
     if kind.axes == 1:
-        return ("scaling", "selection", "selected")
-    return ("scaling", "max_length", "pad_side", "truncation_side") if kind.axes == 2 else ()
+        return ("scaling", "selection", "selected", *heard)
+    return ("scaling", "max_length", "pad_side", "truncation_side", *heard) if kind.axes == 2 else ()
 
 
 def check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:

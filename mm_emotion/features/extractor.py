@@ -74,7 +74,7 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         kind = self.columns[column].kind
         try:
             if column == "audio":
-                media = sources.sound(row)
+                media = sources.sound(row, self.columns[column].channel)
             elif column == "visual":
                 media = sources.picture(row)
             else:

@@ -16,19 +16,23 @@ from transformers import (
 from transformers.utils import cached_file
 
 from mm_emotion.data.collator import EmotionCollator
-from mm_emotion.errors import CheckpointError, FeatureError
+from mm_emotion.errors import CheckpointError, FeatureError, nearest
 from mm_emotion.features.column import KINDS, check_known
 from mm_emotion.features.extractor import FILE_NAME as ARRAYS_FILE
 from mm_emotion.features.extractor import EmotionFeatureExtractor
 from mm_emotion.features.latent_semantic import FILE_NAME, LatentSemantic
 from mm_emotion.features.sources import words
 from mm_emotion.features.vocabulary import EmotionTokenizer, split_words
+from mm_emotion.features.word_sequences import FILE_NAME as SEQUENCES_FILE
+from mm_emotion.features.word_sequences import OPTIONS as _SEQUENCE_OPTIONS
+from mm_emotion.features.word_sequences import WordSequences
 from mm_emotion.features.word_vectors import EmbeddingTable, embedding_table
 
 _TEXT_OPTIONS = {
     "input_ids": ("max_words", "pad_side", "max_length", "truncation_side", "word_vectors"),
     "text": ("feature", "word_dimensions", "character_dimensions", "word_minimum", "character_minimum"),
 }
+_TEXT_FEATURES = {"latent_semantic": _TEXT_OPTIONS["text"], "word_vectors": ("feature", *_SEQUENCE_OPTIONS)}
 _VECTOR_OPTIONS = ("path", "unknown", "seed", "on_error", "member")
 COLUMNS = (*_TEXT_OPTIONS, *KINDS)
 """The feature columns that `EmotionProcessor.fit` can fit, each with a mapping of options."""
@@ -46,9 +50,9 @@ _SOURCES = {"input_ids": "text", "visual": "video"}
 class EmotionProcessor(ProcessorMixin):
     """A word vocabulary, latent semantic vectors, and features of sound, picture and motion, each optional.
 
-    An empty vocabulary makes no `input_ids`, no `latent_semantic` no `text`, an extractor without a column not that
-    one. Saved and loaded as a whole, `AutoProcessor` included; `embedding_table`, the word vectors that a model may
-    start from, is there after `fit` alone, since the model's own weights are saved.
+    An empty vocabulary makes no `input_ids`, neither `latent_semantic` nor `word_sequences` no `text`, an extractor
+    without a column not that one. Saved and loaded as a whole, `AutoProcessor` included; `embedding_table`, the word
+    vectors that a model may start from, is there after `fit` alone, since the model's own weights are saved.
     """
 
     def __init__(
@@ -61,11 +65,12 @@ class EmotionProcessor(ProcessorMixin):
             EmotionFeatureExtractor() if feature_extractor is None else feature_extractor,
         )
         self.latent_semantic: LatentSemantic | None = None
+        self.word_sequences: WordSequences | None = None
         self.embedding_table: EmbeddingTable | None = None
 
     def to_dict(self) -> dict:
         """As in transformers, without the tables, which have files of their own."""
-        tables = {name: vars(self).pop(name) for name in ("latent_semantic", "embedding_table")}
+        tables = {name: vars(self).pop(name) for name in ("latent_semantic", "word_sequences", "embedding_table")}
         try:
             return super().to_dict()
         finally:
@@ -76,6 +81,8 @@ class EmotionProcessor(ProcessorMixin):
         extra = self.feature_extractor.save_arrays(save_directory)
         if self.latent_semantic is not None:
             extra.append(str(self.latent_semantic.save(save_directory)))
+        if self.word_sequences is not None:
+            extra.append(str(self.word_sequences.save(save_directory)))
         return [*super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs), *extra]
 
     @classmethod
@@ -96,9 +103,14 @@ class EmotionProcessor(ProcessorMixin):
         extractor.load_arrays(beside(ARRAYS_FILE), where)
         path = beside(FILE_NAME)
         processor.latent_semantic = None if path is None else LatentSemantic.load(path)
-        found = 0 if processor.latent_semantic is None else processor.latent_semantic.size
+        path = beside(SEQUENCES_FILE)
+        processor.word_sequences = None if path is None else WordSequences.load(path)
+        text = processor.latent_semantic or processor.word_sequences
+        found = 0 if text is None else text.size
         if found != extractor.text_dimensions:
-            raise CheckpointError(f"{FILE_NAME} of {where}", f"vectors of {extractor.text_dimensions} values", found)
+            raise CheckpointError(
+                f"{FILE_NAME} or {SEQUENCES_FILE} of {where}", f"vectors of {extractor.text_dimensions} values", found
+            )
         return processor
 
     @classmethod
@@ -107,12 +119,14 @@ class EmotionProcessor(ProcessorMixin):
 
         `features` maps each wanted column of `COLUMNS` to its options: those of `EmotionTokenizer.fit` and
         `word_vectors` (a mapping with `path`, and options of `embedding_table`) for `input_ids`, of
-        `LatentSemantic.fit` for `text`, of `ColumnFeature` and of the feature named by `feature` for the others.
+        `LatentSemantic.fit`, or of `WordSequences.fit` with `feature: word_vectors`, for `text`, of `ColumnFeature` and
+        of the feature named by `feature` for the others.
         Errors: FeatureError for an unknown column or option, or when the rows hold no word or no media for it.
         """
         check_known("features", features, COLUMNS)
         for column in _TEXT_OPTIONS.keys() & features.keys():
-            check_known(f"features.{column}", features[column], _TEXT_OPTIONS[column])
+            known = _text_options(features["text"]) if column == "text" else _TEXT_OPTIONS[column]
+            check_known(f"features.{column}", features[column], known)
         extractor = EmotionFeatureExtractor({name: options for name, options in features.items() if name in KINDS})
         fitting, transcripts = extractor.fitting(), []
         for row in train_rows:
@@ -128,16 +142,18 @@ class EmotionProcessor(ProcessorMixin):
             processor.embedding_table = _embedding_table(processor.tokenizer, vectors, transcripts)
         if "text" in features:
             options = dict(features["text"])
-            if (name := options.pop("feature", "latent_semantic")) != "latent_semantic":
-                raise FeatureError("features.text.feature", "'latent_semantic'", repr(name))
-            processor.latent_semantic = LatentSemantic.fit([text or "" for text in transcripts], **options)
-            extractor.text_dimensions = processor.latent_semantic.size
+            texts = [text or "" for text in transcripts]
+            if options.pop("feature", "latent_semantic") == "word_vectors":
+                text = processor.word_sequences = WordSequences.fit(texts, **options)
+            else:
+                text = processor.latent_semantic = LatentSemantic.fit(texts, **options)
+            extractor.text_dimensions = text.size
         return processor
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The feature columns that this processor makes."""
-        made = (self.tokenizer.num_words > 0, self.latent_semantic is not None)
+        made = (self.tokenizer.num_words > 0, self.latent_semantic is not None or self.word_sequences is not None)
         made += tuple(column in self.feature_extractor.columns for column in KINDS)
         return tuple(column for column, here in zip(COLUMNS, made, strict=True) if here)
 
@@ -156,7 +172,7 @@ class EmotionProcessor(ProcessorMixin):
     def utterance(self, row: dict, columns: Sequence[str] | None = None) -> dict:
         """Feature columns of one utterance, all or the `columns` named: arrays or lists, None where it lacks them.
 
-        `input_ids` is a list of ints, `text` (D,), `audio` (D,) or (T, D), `visual` (C, F, Y, X), `mocap` (T, D)
+        `input_ids` is a list of ints, `text` and `audio` (D,) or (T, D), `visual` (C, F, Y, X), `mocap` (T, D)
         float32. Where the media of a row are is told in `features.sources`. Other keys are ignored, so that this maps
         over any dataset.
         """
@@ -166,7 +182,8 @@ class EmotionProcessor(ProcessorMixin):
                 made[column] = self.feature_extractor(column, row)
                 continue
             text = words(row)
-            encode = self.tokenizer.encode_words if column == "input_ids" else self.latent_semantic.transform
+            feature = self.latent_semantic if self.word_sequences is None else self.word_sequences
+            encode = self.tokenizer.encode_words if column == "input_ids" else feature.transform
             made[column] = None if text is None else encode(text)
         return made
 
@@ -229,6 +246,17 @@ def party_numbers(dialogue: Sequence[dict]) -> list[int]:
         numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(values))}
         return [numbers[speaker] for speaker in values]
     return [0] * len(dialogue)
+
+
+def _text_options(options: dict) -> tuple[str, ...]:
+    """The options that the feature named for `text` takes."""
+    name = options.get("feature", "latent_semantic")
+    if name not in _TEXT_FEATURES:
+        expected = f"one of {', '.join(_TEXT_FEATURES)}"
+        raise FeatureError("features.text.feature", expected, repr(name), nearest(name, _TEXT_FEATURES))
+    if name == "word_vectors" and "path" not in options:
+        raise FeatureError("features.text.path", "a file of word vectors", "none")
+    return _TEXT_FEATURES[name]
 
 
 def _embedding_table(tokenizer: EmotionTokenizer, options: dict, transcripts: Sequence[str | None]) -> EmbeddingTable:

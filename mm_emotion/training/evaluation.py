@@ -1,6 +1,7 @@
 """Predictions of a trained model, the metrics they earn, and the result rows that record them."""
 
 import csv
+import hashlib
 import math
 import operator
 import shutil
@@ -233,26 +234,46 @@ def result_rows(stamp: Mapping[str, object], values: Mapping[str, float], n: int
 
 
 def write_results(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Add rows to a results file, taking the place of rows of the same run and metric."""
+    """Add rows to a results file, taking the place of rows of the same run and metric.
+
+    Versions are written in full where they first stand in the file, behind eight letters that stand for them after.
+    """
     key = tuple(
         name for name in RESULT_COLUMNS if name not in ("value", "n", "commit", "versions", "parameters", "causal")
     )
     merged = {tuple(str(row[name]) for name in key): dict(row) for row in [*read_results(path), *rows]}
+    known: set[str] = set()
     with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(merged[name] for name in sorted(merged))
+        for name in sorted(merged):
+            text = str(merged[name]["versions"])
+            letters = hashlib.sha256(text.encode()).hexdigest()[:8]
+            writer.writerow({**merged[name], "versions": letters if text in known else f"{letters}: {text}"})
+            known.add(text)
 
 
 def read_results(path: Path) -> list[dict[str, str]]:
-    """Rows of a results file, none where there is no file; raises CorpusError when its columns differ."""
+    """Rows of a results file with their versions in full, none where there is no file.
+
+    Raises CorpusError when its columns differ, or versions stand nowhere in full.
+    """
     if not Path(path).exists():
         return []
     with Path(path).open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != RESULT_COLUMNS:
             raise CorpusError(f"results file {path}", f"columns {', '.join(RESULT_COLUMNS)}", reader.fieldnames)
-        return list(reader)
+        rows = list(reader)
+    texts = dict(row["versions"].split(": ", 1) for row in rows if ": " in row["versions"])
+    for row in rows:
+        letters, _, text = row["versions"].partition(": ")
+        if not text and "=" not in letters:  # rows that name their versions themselves were written by older releases
+            text = texts.get(letters, "")
+            if not text:
+                raise CorpusError(f"versions of results file {path}", "to stand in full in one row", repr(letters))
+        row["versions"] = text or letters
+    return rows
 
 
 @cache

@@ -27,7 +27,7 @@ def add_raw_features(rows: Dataset, features: dict[str, dict]) -> Dataset:
     names = {RAW + column: column for column in extractor.columns}
     digest = hashlib.sha256(rows._fingerprint.encode())
     for column, feature in sorted(extractor.columns.items()):
-        digest.update(repr((column, feature.kind.version, feature.kind)).encode())
+        digest.update(repr((column, feature.kind.version, feature.kind, feature.channel)).encode())
     _add_media(digest, rows, list(extractor.columns))
     types = {name: _kind(extractor, column) for name, column in names.items()}
     return rows.map(
@@ -45,7 +45,10 @@ def add_features(rows: Dataset, processor: EmotionProcessor) -> Dataset:
         return rows
     raw = [RAW + column for column in columns if RAW + column in rows.column_names]
     kept = {name: kind for name, kind in rows.features.items() if name not in raw}
-    features = Features({**kept, **{name: _kind(processor.feature_extractor, name) for name in columns}})
+    made = {name: _kind(processor.feature_extractor, name) for name in columns}
+    if processor.word_sequences is not None:
+        made["text"] = List(List(Value("float32")))
+    features = Features({**kept, **made})
     fingerprint = _fingerprint(rows, processor)
     make = partial(processor.utterance, columns=columns)
     return rows.map(make, features=features, remove_columns=raw, desc="features", new_fingerprint=fingerprint)
@@ -84,6 +87,10 @@ def _fingerprint(rows: Dataset, processor: EmotionProcessor) -> str:
             digest.update(repr(list(family.terms)).encode())
             digest.update(family.weights.tobytes() + np.ascontiguousarray(family.components).tobytes())
         digest.update(tables.mean.tobytes() + tables.scale.tobytes())
+    sequences = processor.word_sequences
+    if sequences is not None:
+        digest.update(repr((list(sequences.tokenizer.get_vocab()), sequences.tokenizer.init_kwargs)).encode())
+        digest.update(np.ascontiguousarray(sequences.matrix).tobytes())
     _add_media(digest, rows, [column for column in processor.stored_columns if column in KINDS])
     return digest.hexdigest()[:32]
 

@@ -5,10 +5,7 @@ types are errors that name the field; `training.learning_rate=1e-3` on the comma
 """
 
 import dataclasses
-import hashlib
-import json
 import math
-import re
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +16,7 @@ import yaml
 from mm_emotion.atomic import replace_file
 from mm_emotion.errors import RecipeError, nearest
 from mm_emotion.schema import AFFECT_DIMENSIONS, LABEL_SETS, MODALITIES
+from mm_emotion.training.naming import SAFE_PART, changed_name
 from mm_emotion.training.parsing import apply_override, build, read_yaml
 
 RECIPES_FOLDER = Path(__file__).resolve().parent.parent / "recipes"
@@ -27,8 +25,6 @@ AFFECT_MONITORS = ("mean_absolute_error",)
 OPTIMIZER_OPTIONS = {"adam": ("eps",), "adamw": ("eps",), "adadelta": ("rho", "eps"), "sgd": ("momentum",)}
 FITTED = ("late_fusion", "linear")
 """Model types that are fitted in one go, without epochs."""
-
-_SAFE_PART = re.compile(r"\w[\w .+=,@()-]*")
 
 
 @dataclass(frozen=True)
@@ -72,8 +68,10 @@ class Training:
     With `crop`, a dialogue is every other time cut to a random stretch of at least that share of it. `monitor` chooses
     epochs; `patience` is how many may pass without gain. With `average_decay` the exponential moving average of the
     weights over the steps is what is judged and kept. `optimizer_options` are constants of the optimiser beside its
-    learning rate, of those in OPTIMIZER_OPTIONS; those left out are torch's. A model of `FITTED` has no epochs, batches
-    and learning rate; there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
+    learning rate, of those in OPTIMIZER_OPTIONS; those left out are torch's. `class_prior: train` divides the product
+    of a late fusion by the shares of the classes among the training utterances. A model of `FITTED` has no epochs,
+    batches and learning rate; there `monitor` chooses the weights of a late fusion and the complexity of a linear
+    model.
     """
 
     epochs: int | None = None
@@ -84,6 +82,7 @@ class Training:
     optimizer_options: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     class_weights: Literal["none", "inverse_frequency"] | list[float] = "none"
+    class_prior: Literal["none", "train"] = "none"
     crop: float | None = None
     average_decay: float | None = None
     gradient_clip: float | None = None
@@ -151,7 +150,7 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(name: str, overrides: typing.Sequence[str] = ()) -> Recipe:
-    """Read a recipe by name or file and apply `section.key=value` overrides, which add a mark to its name.
+    """Read a recipe by name or file and apply `section.key=value` overrides, which its name then says.
 
     Raises RecipeError for an unknown name, key, type or value.
     """
@@ -165,17 +164,10 @@ def load_recipe(name: str, overrides: typing.Sequence[str] = ()) -> Recipe:
     except UnicodeDecodeError as error:
         raise RecipeError(f"recipe {name!r}", "a text in UTF-8", error) from error
     recipe = parse_recipe(text, label, overrides)
-    if overrides and (mark := _mark(recipe)) != _mark(parse_recipe(text, label)):
-        # What was changed is another experiment: its runs and results must not pass for those of the recipe.
-        return dataclasses.replace(recipe, name=f"{recipe.name}+{mark}")
-    return recipe
-
-
-def _mark(recipe: Recipe) -> str:
-    """Eight letters that stand for all of a recipe but its name and seeds."""
-    protocol = dataclasses.replace(recipe.protocol, seeds=[])
-    text = json.dumps(dataclasses.asdict(dataclasses.replace(recipe, name="", protocol=protocol)), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    if not overrides:
+        return recipe
+    plain = parse_recipe(text, label)
+    return dataclasses.replace(recipe, name=changed_name(plain.to_dict(), recipe.to_dict()))
 
 
 def parse_recipe(text: str, name: str, overrides: typing.Sequence[str] = ()) -> Recipe:
@@ -202,7 +194,7 @@ def save_recipe(recipe: Recipe, path: Path, resolved: dict[str, Any] | None = No
 
 
 def _check(recipe: Recipe) -> None:
-    if not all(_SAFE_PART.fullmatch(part) for part in recipe.name.split("/")):
+    if not all(SAFE_PART.fullmatch(part) for part in recipe.name.split("/")):
         raise RecipeError("name", "words with '/' between them, which make the folder of the runs", repr(recipe.name))
     _check_corpus(recipe.corpus)
     _check_model(recipe)
@@ -262,6 +254,11 @@ def _check_children(recipe: Recipe) -> None:
         raise RecipeError("children", expected, recipe.children or "none")
     if fuses and recipe.encoders:
         raise RecipeError("encoders", "none: the children of a late_fusion have their own", list(recipe.encoders))
+    if recipe.training.class_prior != "none" and recipe.model.get("rule") != "product":
+        given = f"{recipe.model['model_type']} of rule {recipe.model.get('rule')}"
+        raise RecipeError("training.class_prior", "'none' but for a late_fusion of rule product", given)
+    if recipe.training.class_prior != "none" and "class_prior" in recipe.model:
+        raise RecipeError("training.class_prior", "'none' beside model.class_prior", repr(recipe.training.class_prior))
     if fuses and "children" in recipe.model:
         raise RecipeError("model.children", "nothing: they follow from the children's recipes", "a value")
 

@@ -152,6 +152,8 @@ def _feature_notes(processor: EmotionProcessor) -> list[str]:
     notes = [f"{column}: {licence}" for column, licence in processor.feature_extractor.licences.items()]
     if processor.embedding_table is not None:
         notes.append(f"word vectors: {processor.embedding_table.coverage}")
+    if processor.word_sequences is not None:
+        notes.append(f"word vectors of text: {processor.word_sequences.coverage}")
     return notes
 
 

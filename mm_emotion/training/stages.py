@@ -104,8 +104,14 @@ def compose(
 
 
 def fuse(recipe: Recipe, children: list[torch.nn.Module], rows: Dataset, job: Job) -> torch.nn.Module:
-    """The late fusion of trained systems, with weights found on the part that the protocol selects on."""
+    """The late fusion of trained systems, with weights found on the part that the protocol selects on.
+
+    Where the recipe says so, with the shares of the classes among the training utterances as the prior.
+    """
     options = {name: value for name, value in recipe.model.items() if name not in ("model_type", "num_labels")}
+    if recipe.training.class_prior == "train":
+        counts = np.maximum(_label_counts(recipe, job.part(rows, "train")), 1)  # no class is ruled out
+        options["class_prior"] = (counts / counts.sum()).tolist()
     model = LateFusionForEmotionRecognition.from_children(children, **options)
     model.to(job.accelerator.device).eval()
     if model.config.rule == "weighted" and "weights" not in options:
@@ -277,9 +283,14 @@ def _class_weights(recipe: Recipe, train_rows: Dataset) -> list[float] | None:
         return None
     if isinstance(given, list):
         return given
-    labels = np.array([IGNORE_INDEX if label is None else label for label in train_rows["label"]])
-    counts = np.bincount(labels[labels != IGNORE_INDEX], minlength=len(recipe.label_names))
+    counts = _label_counts(recipe, train_rows)
     return (counts.sum() / (len(counts) * np.maximum(counts, 1))).tolist()
+
+
+def _label_counts(recipe: Recipe, rows: Dataset) -> np.ndarray:
+    """How many utterances have each label, (K,)."""
+    labels = np.array([IGNORE_INDEX if label is None else label for label in rows["label"]])
+    return np.bincount(labels[labels != IGNORE_INDEX], minlength=len(recipe.label_names))
 
 
 def _identity(recipe: Recipe, parts: dict[str, Dataset], columns: list[str]) -> str:

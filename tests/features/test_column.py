@@ -59,6 +59,8 @@ def test_padding_is_zero_after_scaling():
         ("audio", {"selection": "linear_svm", "selected": 0}, "selected"),
         ("audio", {"feature": "short_term", "max_length": True}, "max_length"),
         ("audio", {"feature": "short_term", "pad_side": "up"}, "pad_side"),
+        ("audio", {"channel": "lef"}, "did you mean 'left'"),
+        ("mocap", {"channel": "left"}, "channel"),  # motion has none
     ],
 )
 def test_unknown_and_impossible_options_are_refused(column, options, message):

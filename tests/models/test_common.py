@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from mm_emotion.errors import ConfigError
+from mm_emotion.errors import BatchError, ConfigError
 from mm_emotion.models import MODELS
 from mm_emotion.models.batch import EmotionBatch
 from mm_emotion.ops import use_reference_ops
@@ -359,6 +359,15 @@ def test_a_dialogue_alone_gives_what_it_gives_in_a_batch(config_class, options):
     for row, length in enumerate(LENGTHS):
         alone = {key: value[row : row + 1, :length] for key, value in batch.items()}
         close(model(**alone).logits, together[row : row + 1, :length])
+
+
+@every_family
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_batch_without_dialogues_or_utterances_is_refused_by_name(config_class, options, axis):
+    model = build(config_class, options)
+    empty = {key: value.narrow(axis, 0, 0) for key, value in make_batch(model).items()}
+    with pytest.raises(BatchError, match="at least one dialogue, utterance and step"):
+        model(**empty)
 
 
 @every_family

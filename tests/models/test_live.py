@@ -205,7 +205,7 @@ def test_the_history_is_as_long_as_that_of_the_longest_dialogue_there():
 @every_family
 def test_a_step_without_utterances_or_with_an_unknown_key_is_refused(name):
     model = build(name)
-    with pytest.raises(BatchError, match="utterance_mask: expected at least one utterance"):
+    with pytest.raises(BatchError, match="expected at least one dialogue, utterance and step"):
         model.step(dialogue(0, 14))
     with pytest.raises(BatchError, match=r"speakers_mask.*did you mean 'speaker_mask'"):
         model.step({**dialogue(1, 14), "speakers_mask": None})

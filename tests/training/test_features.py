@@ -53,6 +53,19 @@ def test_sequences_are_kept_and_clips_are_not(corpus, tmp_path):
     np.testing.assert_array_equal(first, last)
 
 
+def test_word_sequences_are_stored_and_other_vectors_are_others(corpus, tmp_path):
+    corpus.remove_columns("text").to_parquet(tmp_path / "corpus.parquet")
+    rows = Dataset.from_parquet(str(tmp_path / "corpus.parquet"), cache_dir=str(tmp_path / "cache"))
+    path = tmp_path / "vectors.txt"
+    words = sorted({word for text in rows["transcript"] for word in text.lower().split()})
+    for level in (1, 2):
+        path.write_text("".join(f"{word} {level} {number}\n" for number, word in enumerate(words)))
+        processor = EmotionProcessor.fit(list(rows), {"text": {"feature": "word_vectors", "path": str(path)}})
+        made = column_values(add_features(rows, processor), "text")
+        assert made[0].ndim == 2 and set(made[0][:, 0]) <= {0, level} and made[0].any()
+        np.testing.assert_array_equal(made[0], processor.utterance(rows[0])["text"])
+
+
 def test_media_are_read_once_for_every_processor(corpus, tmp_path):
     random = np.random.default_rng(0)
     paths = [str(tmp_path / f"{number}.wav") for number in range(3)]
