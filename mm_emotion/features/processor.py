@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from transformers import (
     AutoFeatureExtractor,
@@ -20,6 +21,8 @@ from mm_emotion.features.column import KINDS, check_known
 from mm_emotion.features.extractor import FILE_NAME as ARRAYS_FILE
 from mm_emotion.features.extractor import EmotionFeatureExtractor
 from mm_emotion.features.latent_semantic import FILE_NAME, LatentSemantic
+from mm_emotion.features.pretrained_tokenizer import FOLDER as TOKENIZER_FOLDER
+from mm_emotion.features.pretrained_tokenizer import PretrainedTokenizer
 from mm_emotion.features.sources import words
 from mm_emotion.features.vocabulary import EmotionTokenizer, split_words
 from mm_emotion.features.word_vectors import EmbeddingTable, embedding_table
@@ -28,6 +31,7 @@ _TEXT_OPTIONS = {
     "input_ids": ("max_words", "pad_side", "max_length", "truncation_side", "word_vectors"),
     "text": ("feature", "word_dimensions", "character_dimensions", "word_minimum", "character_minimum"),
 }
+_TOKENIZER_OPTIONS = ("tokenizer", "max_length")
 _VECTOR_OPTIONS = ("path", "unknown", "seed", "on_error", "member")
 COLUMNS = (*_TEXT_OPTIONS, *KINDS)
 """The feature columns that `EmotionProcessor.fit` can fit, each with a mapping of options."""
@@ -46,8 +50,9 @@ class EmotionProcessor(ProcessorMixin):
     """A word vocabulary, latent semantic vectors, and features of sound, picture and motion, each optional.
 
     An empty vocabulary makes no `input_ids`, no `latent_semantic` no `text`, an extractor without a column not that
-    one. Saved and loaded as a whole, `AutoProcessor` included; `embedding_table`, the word vectors that a model may
-    start from, is there after `fit` alone, since the model's own weights are saved.
+    one. `pretrained_tokenizer` stands in the place of the vocabulary where a pretrained text encoder reads. Saved and
+    loaded as a whole, `AutoProcessor` included; `embedding_table`, the word vectors that a model may start from, is
+    there after `fit` alone, since the model's own weights are saved.
     """
 
     def __init__(
@@ -61,10 +66,12 @@ class EmotionProcessor(ProcessorMixin):
         )
         self.latent_semantic: LatentSemantic | None = None
         self.embedding_table: EmbeddingTable | None = None
+        self.pretrained_tokenizer: PretrainedTokenizer | None = None
 
     def to_dict(self) -> dict:
-        """As in transformers, without the tables, which have files of their own."""
-        tables = {name: vars(self).pop(name) for name in ("latent_semantic", "embedding_table")}
+        """As in transformers, without what has files of its own."""
+        own = ("latent_semantic", "embedding_table", "pretrained_tokenizer")
+        tables = {name: vars(self).pop(name) for name in own}
         try:
             return super().to_dict()
         finally:
@@ -75,6 +82,8 @@ class EmotionProcessor(ProcessorMixin):
         extra = self.feature_extractor.save_arrays(save_directory)
         if self.latent_semantic is not None:
             extra.append(str(self.latent_semantic.save(save_directory)))
+        if self.pretrained_tokenizer is not None:
+            extra += self.pretrained_tokenizer.save(save_directory)
         return [*super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs), *extra]
 
     @classmethod
@@ -98,6 +107,14 @@ class EmotionProcessor(ProcessorMixin):
         found = 0 if processor.latent_semantic is None else processor.latent_semantic.size
         if found != extractor.text_dimensions:
             raise CheckpointError(f"{FILE_NAME} of {where}", f"vectors of {extractor.text_dimensions} values", found)
+        processor.pretrained_tokenizer = None
+        if extractor.tokenizer_length:
+            place = {"subfolder": TOKENIZER_FOLDER, **{key: kwargs[key] for key in hub if key in kwargs}}
+            if Path(pretrained_model_name_or_path).is_dir():
+                pretrained_model_name_or_path = Path(pretrained_model_name_or_path) / place.pop("subfolder")
+            processor.pretrained_tokenizer = PretrainedTokenizer.load(
+                pretrained_model_name_or_path, extractor.tokenizer_length, **place
+            )
         return processor
 
     @classmethod
@@ -105,13 +122,17 @@ class EmotionProcessor(ProcessorMixin):
         """Fit vocabulary, latent semantic vectors and scalings on the training utterances and on nothing else.
 
         `features` maps each wanted column of `COLUMNS` to its options: those of `EmotionTokenizer.fit` and
-        `word_vectors` (a mapping with `path`, and options of `embedding_table`) for `input_ids`, of
+        `word_vectors` (a mapping with `path`, and options of `embedding_table`) for `input_ids`, or `tokenizer` (a
+        folder or Hub id whose tokenizer makes the ids) and `max_length` (128), of
         `LatentSemantic.fit` for `text`, of `ColumnFeature` and of the feature named by `feature` for the others.
         Errors: FeatureError for an unknown column or option, or when the rows hold no word or no media for it.
         """
         check_known("features", features, COLUMNS)
         for column in _TEXT_OPTIONS.keys() & features.keys():
-            check_known(f"features.{column}", features[column], _TEXT_OPTIONS[column])
+            pretrained = column == "input_ids" and "tokenizer" in features[column]
+            check_known(
+                f"features.{column}", features[column], _TOKENIZER_OPTIONS if pretrained else _TEXT_OPTIONS[column]
+            )
         extractor = EmotionFeatureExtractor({name: options for name, options in features.items() if name in KINDS})
         fitting, transcripts = extractor.fitting(), []
         for row in train_rows:
@@ -121,8 +142,13 @@ class EmotionProcessor(ProcessorMixin):
         fitting.finish()
         options = dict(features.get("input_ids", {}))
         vectors = options.pop("word_vectors", None)
-        tokenizer = EmotionTokenizer.fit(transcripts, **options) if "input_ids" in features else None
+        place, tokenizer = options.pop("tokenizer", None), None
+        if "input_ids" in features and place is None:
+            tokenizer = EmotionTokenizer.fit(transcripts, **options)
         processor = cls(tokenizer, extractor)
+        if place is not None:
+            processor.pretrained_tokenizer = PretrainedTokenizer.load(place, options.get("max_length", 128))
+            extractor.tokenizer_length = processor.pretrained_tokenizer.max_length
         if vectors is not None:
             processor.embedding_table = _embedding_table(processor.tokenizer, vectors, transcripts)
         if "text" in features:
@@ -136,14 +162,16 @@ class EmotionProcessor(ProcessorMixin):
     @property
     def columns(self) -> tuple[str, ...]:
         """The feature columns that this processor makes."""
-        made = (self.tokenizer.num_words > 0, self.latent_semantic is not None)
+        has_words = self.tokenizer.num_words > 0 or self.pretrained_tokenizer is not None
+        made = (has_words, self.latent_semantic is not None)
         made += tuple(column in self.feature_extractor.columns for column in KINDS)
         return tuple(column for column, here in zip(COLUMNS, made, strict=True) if here)
 
     @property
     def stored_columns(self) -> tuple[str, ...]:
-        """Those worth keeping in a dataset: a clip is decoded anew whenever it is needed."""
-        return tuple(column for column in self.columns if column != "visual")
+        """Those worth keeping in a dataset: a clip or a waveform is read anew whenever it is needed."""
+        of_media = self.feature_extractor.columns
+        return tuple(column for column in self.columns if column not in of_media or of_media[column].is_stored)
 
     def utterance(self, row: dict, columns: Sequence[str] | None = None) -> dict:
         """Feature columns of one utterance, all or the `columns` named: arrays or lists, None where it lacks them.
@@ -158,7 +186,12 @@ class EmotionProcessor(ProcessorMixin):
                 made[column] = self.feature_extractor(column, row)
                 continue
             text = words(row)
-            encode = self.tokenizer.encode_words if column == "input_ids" else self.latent_semantic.transform
+            if column == "text":
+                encode = self.latent_semantic.transform
+            elif self.pretrained_tokenizer is not None:
+                encode = self.pretrained_tokenizer.encode
+            else:
+                encode = self.tokenizer.encode_words
             made[column] = None if text is None else encode(text)
         return made
 
