@@ -64,7 +64,7 @@ def start_encoders(model: torch.nn.Module, recipe: Recipe) -> None:
     """
     encoders = encoders_of(model)
     for modality in recipe.pretrained:
-        if modality not in [encoder.config.modality for encoder in encoders]:
+        if modality not in [encoder.config.modality for encoder in encoders] and not recipe.encoders:
             raise RecipeError(f"pretrained.{modality}", f"a {KIND} of {modality} in the model", "none")
     for encoder in encoders:
         if encoder.config.previous_turns and recipe.training.unit != "dialogue":
@@ -74,8 +74,9 @@ def start_encoders(model: torch.nn.Module, recipe: Recipe) -> None:
 
 
 def features_of(recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """The recipe's features, with the tokenizer of its pretrained text encoder for `input_ids`."""
-    if "text" not in recipe.pretrained:
+    """The recipe's features, with the tokenizer of its own pretrained text encoder for `input_ids`."""
+    own = [part.get("modality", "text") for part in _parts(recipe.model) if part.get("model_type") == KIND]
+    if "text" not in recipe.pretrained or "text" not in own:
         return recipe.features
     return recipe.features | {
         "input_ids": {"tokenizer": recipe.pretrained["text"], **recipe.features.get("input_ids", {})}

@@ -115,7 +115,7 @@ class Recipe:
 
     `children` names the recipes whose systems a late fusion combines, in the order of its weights. `pretrained` maps a
     modality to the folder or Hub id whose weights its `pretrained_encoder` starts from, and whose tokenizer makes its
-    words.
+    words; stage-one recipes that have one take it from here.
     """
 
     name: str

@@ -224,6 +224,10 @@ def all_stages(recipe: Recipe) -> list[Recipe]:
 
 def _on_corpus_of(parent: Recipe, name: str) -> Recipe:
     recipe = load_recipe(name)
+    own = {modality: parent.pretrained.get(modality, place) for modality, place in recipe.pretrained.items()}
+    if own != recipe.pretrained:
+        marks = "-".join(Path(own[modality]).name for modality in own)
+        recipe = replace(recipe, pretrained=own, name=f"{recipe.name}+{marks}")
     if recipe.corpus == parent.corpus:
         return recipe
     changed = replace(recipe, corpus=parent.corpus)
