@@ -15,15 +15,19 @@ from mm_emotion.features.scaling import SCALINGS, Scaling
 from mm_emotion.features.selection import SELECTIONS
 from mm_emotion.features.short_term import ShortTerm
 from mm_emotion.features.video_clips import VideoClips
+from mm_emotion.features.waveform import Waveform
 
-Kind = Functionals | ShortTerm | Mel | OpenSmile | VideoClips | Mocap
+Kind = Functionals | ShortTerm | Mel | OpenSmile | Waveform | VideoClips | Mocap
 
 KINDS: dict[str, dict[str, type]] = {
-    "audio": {kind.name: kind for kind in (Functionals, ShortTerm, Mel, OpenSmile)},
+    "audio": {kind.name: kind for kind in (Functionals, ShortTerm, Mel, OpenSmile, Waveform)},
     "visual": {VideoClips.name: VideoClips},
     "mocap": {Mocap.name: Mocap},
 }
 """Feature column -> the features that can fill it, the first where none is named."""
+
+_AS_IT_IS = (VideoClips, Waveform)
+"""Features that no dataset keeps, as they are larger than what they are made from, and that are not scaled."""
 
 _SIDES = ("left", "right")
 
@@ -83,7 +87,7 @@ class ColumnFeature:
             raise CheckpointError(f"version of {name}", kind.version, version, "fit the processor again")
         own = [field.name for field in fields(kind)]
         check_known(f"features.{column}", options, [*own, *_common_options(kind)])
-        if kind.axes == 4:
+        if kind in _AS_IT_IS:
             options["scaling"] = "none"
         made = kind(**{key: value for key, value in options.items() if key in own})
         return cls(made, **{key: value for key, value in options.items() if key not in own})
@@ -92,6 +96,11 @@ class ColumnFeature:
         """The mapping that `parse` turns into this again."""
         common = {key: getattr(self, key) for key in _common_options(type(self.kind))}
         return {"feature": self.kind.name, "version": self.kind.version, **asdict(self.kind), **common}
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it is worth keeping in a dataset; others are made anew whenever they are needed."""
+        return not isinstance(self.kind, _AS_IT_IS)
 
     @property
     def is_fitted_on_training(self) -> bool:
@@ -112,9 +121,11 @@ class ColumnFeature:
 def _common_options(kind: type) -> tuple[str, ...]:
     """The options beside the feature's own, by the number of its axes and whether it is of sound."""
     heard = ("channel",) if kind in KINDS["audio"].values() else ()
+    if kind in _AS_IT_IS:
+        return heard
     if kind.axes == 1:
         return ("scaling", "selection", "selected", *heard)
-    return ("scaling", "max_length", "pad_side", "truncation_side", *heard) if kind.axes == 2 else ()
+    return ("scaling", "max_length", "pad_side", "truncation_side", *heard)
 
 
 def check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -31,9 +31,9 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
     """Utterance rows to the arrays of the columns in `features`, each a mapping of options (`ColumnFeature.parse`).
 
     What is fitted is in `scalings` (column -> Scaling) and goes to a file of its own; `fitted` says how many values
-    each column's has, and `text_dimensions` how many the processor's latent semantic vectors have (0 for none), so
-    that a lost file is noticed. Errors: FeatureError for an unknown feature or option, CheckpointError for a saved
-    version other than the installed one.
+    each column's has, `text_dimensions` how many the processor's latent semantic vectors have (0 for none) and
+    `tokenizer_length` the most ids of its pretrained tokenizer (0 for none), so that a lost file is noticed. Errors:
+    FeatureError for an unknown feature or option, CheckpointError for a saved version other than the installed one.
     """
 
     model_input_names = ["audio", "visual", "mocap"]  # noqa: RUF012 (declared this way by the base)
@@ -43,6 +43,7 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         features: dict[str, dict] | None = None,
         fitted: dict[str, int] | None = None,
         text_dimensions: int = 0,
+        tokenizer_length: int = 0,
         **kwargs,
     ):
         check_known("feature extractor", kwargs, _FILE_KEYS)
@@ -51,6 +52,7 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         self.features = {column: feature.options() for column, feature in self.columns.items()}
         self.fitted = dict(fitted or {})
         self.text_dimensions = text_dimensions
+        self.tokenizer_length = tokenizer_length
         self.scalings: dict[str, Scaling] = {}
 
     @property

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from transformers import (
     AutoFeatureExtractor,
@@ -21,6 +22,8 @@ from mm_emotion.features.column import KINDS, check_known
 from mm_emotion.features.extractor import FILE_NAME as ARRAYS_FILE
 from mm_emotion.features.extractor import EmotionFeatureExtractor
 from mm_emotion.features.latent_semantic import FILE_NAME, LatentSemantic
+from mm_emotion.features.pretrained_tokenizer import FOLDER as TOKENIZER_FOLDER
+from mm_emotion.features.pretrained_tokenizer import PretrainedTokenizer
 from mm_emotion.features.sources import words
 from mm_emotion.features.vocabulary import EmotionTokenizer, split_words
 from mm_emotion.features.word_sequences import FILE_NAME as SEQUENCES_FILE
@@ -33,6 +36,7 @@ _TEXT_OPTIONS = {
     "text": ("feature", "word_dimensions", "character_dimensions", "word_minimum", "character_minimum"),
 }
 _TEXT_FEATURES = {"latent_semantic": _TEXT_OPTIONS["text"], "word_vectors": ("feature", *_SEQUENCE_OPTIONS)}
+_TOKENIZER_OPTIONS = ("tokenizer", "max_length")
 _VECTOR_OPTIONS = ("path", "unknown", "seed", "on_error", "member")
 COLUMNS = (*_TEXT_OPTIONS, *KINDS)
 """The feature columns that `EmotionProcessor.fit` can fit, each with a mapping of options."""
@@ -51,8 +55,9 @@ class EmotionProcessor(ProcessorMixin):
     """A word vocabulary, latent semantic vectors, and features of sound, picture and motion, each optional.
 
     An empty vocabulary makes no `input_ids`, neither `latent_semantic` nor `word_sequences` no `text`, an extractor
-    without a column not that one. Saved and loaded as a whole, `AutoProcessor` included; `embedding_table`, the word
-    vectors that a model may start from, is there after `fit` alone, since the model's own weights are saved.
+    without a column not that one. `pretrained_tokenizer` stands in the place of the vocabulary where a pretrained text
+    encoder reads. Saved and loaded as a whole, `AutoProcessor` included; `embedding_table`, the word vectors that a
+    model may start from, is there after `fit` alone, since the model's own weights are saved.
     """
 
     def __init__(
@@ -67,10 +72,12 @@ class EmotionProcessor(ProcessorMixin):
         self.latent_semantic: LatentSemantic | None = None
         self.word_sequences: WordSequences | None = None
         self.embedding_table: EmbeddingTable | None = None
+        self.pretrained_tokenizer: PretrainedTokenizer | None = None
 
     def to_dict(self) -> dict:
-        """As in transformers, without the tables, which have files of their own."""
-        tables = {name: vars(self).pop(name) for name in ("latent_semantic", "word_sequences", "embedding_table")}
+        """As in transformers, without what has files of its own."""
+        own = ("latent_semantic", "word_sequences", "embedding_table", "pretrained_tokenizer")
+        tables = {name: vars(self).pop(name) for name in own}
         try:
             return super().to_dict()
         finally:
@@ -83,6 +90,8 @@ class EmotionProcessor(ProcessorMixin):
             extra.append(str(self.latent_semantic.save(save_directory)))
         if self.word_sequences is not None:
             extra.append(str(self.word_sequences.save(save_directory)))
+        if self.pretrained_tokenizer is not None:
+            extra += self.pretrained_tokenizer.save(save_directory)
         return [*super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs), *extra]
 
     @classmethod
@@ -111,6 +120,14 @@ class EmotionProcessor(ProcessorMixin):
             raise CheckpointError(
                 f"{FILE_NAME} or {SEQUENCES_FILE} of {where}", f"vectors of {extractor.text_dimensions} values", found
             )
+        processor.pretrained_tokenizer = None
+        if extractor.tokenizer_length:
+            place = {"subfolder": TOKENIZER_FOLDER, **{key: kwargs[key] for key in hub if key in kwargs}}
+            if Path(pretrained_model_name_or_path).is_dir():
+                pretrained_model_name_or_path = Path(pretrained_model_name_or_path) / place.pop("subfolder")
+            processor.pretrained_tokenizer = PretrainedTokenizer.load(
+                pretrained_model_name_or_path, extractor.tokenizer_length, **place
+            )
         return processor
 
     @classmethod
@@ -118,14 +135,18 @@ class EmotionProcessor(ProcessorMixin):
         """Fit vocabulary, latent semantic vectors and scalings on the training utterances and on nothing else.
 
         `features` maps each wanted column of `COLUMNS` to its options: those of `EmotionTokenizer.fit` and
-        `word_vectors` (a mapping with `path`, and options of `embedding_table`) for `input_ids`, of
-        `LatentSemantic.fit`, or of `WordSequences.fit` with `feature: word_vectors`, for `text`, of `ColumnFeature` and
-        of the feature named by `feature` for the others.
+        `word_vectors` (a mapping with `path`, and options of `embedding_table`) for `input_ids`, or `tokenizer` (a
+        folder or Hub id whose tokenizer makes the ids) and `max_length` (128), of `LatentSemantic.fit`, or of
+        `WordSequences.fit` with `feature: word_vectors`, for `text`, of `ColumnFeature` and of the feature named by
+        `feature` for the others.
         Errors: FeatureError for an unknown column or option, or when the rows hold no word or no media for it.
         """
         check_known("features", features, COLUMNS)
         for column in _TEXT_OPTIONS.keys() & features.keys():
-            known = _text_options(features["text"]) if column == "text" else _TEXT_OPTIONS[column]
+            if column == "text":
+                known = _text_options(features["text"])
+            else:
+                known = _TOKENIZER_OPTIONS if "tokenizer" in features[column] else _TEXT_OPTIONS[column]
             check_known(f"features.{column}", features[column], known)
         extractor = EmotionFeatureExtractor({name: options for name, options in features.items() if name in KINDS})
         fitting, transcripts = extractor.fitting(), []
@@ -136,8 +157,13 @@ class EmotionProcessor(ProcessorMixin):
         fitting.finish()
         options = dict(features.get("input_ids", {}))
         vectors = options.pop("word_vectors", None)
-        tokenizer = EmotionTokenizer.fit(transcripts, **options) if "input_ids" in features else None
+        place, tokenizer = options.pop("tokenizer", None), None
+        if "input_ids" in features and place is None:
+            tokenizer = EmotionTokenizer.fit(transcripts, **options)
         processor = cls(tokenizer, extractor)
+        if place is not None:
+            processor.pretrained_tokenizer = PretrainedTokenizer.load(place, options.get("max_length", 128))
+            extractor.tokenizer_length = processor.pretrained_tokenizer.max_length
         if vectors is not None:
             processor.embedding_table = _embedding_table(processor.tokenizer, vectors, transcripts)
         if "text" in features:
@@ -153,21 +179,24 @@ class EmotionProcessor(ProcessorMixin):
     @property
     def columns(self) -> tuple[str, ...]:
         """The feature columns that this processor makes."""
-        made = (self.tokenizer.num_words > 0, self.latent_semantic is not None or self.word_sequences is not None)
+        has_words = self.tokenizer.num_words > 0 or self.pretrained_tokenizer is not None
+        made = (has_words, self.latent_semantic is not None or self.word_sequences is not None)
         made += tuple(column in self.feature_extractor.columns for column in KINDS)
         return tuple(column for column, here in zip(COLUMNS, made, strict=True) if here)
 
     @property
     def widths(self) -> dict[str, int | None]:
         """The values of each column that this processor makes, None where no number is fitted."""
-        text = None if self.latent_semantic is None else self.latent_semantic.size
+        feature = self.latent_semantic or self.word_sequences
+        text = None if feature is None else feature.size
         known = {"text": text, **self.feature_extractor.fitted}
         return {column: known.get(column) for column in self.columns}
 
     @property
     def stored_columns(self) -> tuple[str, ...]:
-        """Those worth keeping in a dataset: a clip is decoded anew whenever it is needed."""
-        return tuple(column for column in self.columns if column != "visual")
+        """Those worth keeping in a dataset: a clip or a waveform is read anew whenever it is needed."""
+        of_media = self.feature_extractor.columns
+        return tuple(column for column in self.columns if column not in of_media or of_media[column].is_stored)
 
     def utterance(self, row: dict, columns: Sequence[str] | None = None) -> dict:
         """Feature columns of one utterance, all or the `columns` named: arrays or lists, None where it lacks them.
@@ -182,8 +211,12 @@ class EmotionProcessor(ProcessorMixin):
                 made[column] = self.feature_extractor(column, row)
                 continue
             text = words(row)
-            feature = self.latent_semantic if self.word_sequences is None else self.word_sequences
-            encode = self.tokenizer.encode_words if column == "input_ids" else feature.transform
+            if column == "text":
+                encode = (self.latent_semantic or self.word_sequences).transform
+            elif self.pretrained_tokenizer is not None:
+                encode = self.pretrained_tokenizer.encode
+            else:
+                encode = self.tokenizer.encode_words
             made[column] = None if text is None else encode(text)
         return made
 

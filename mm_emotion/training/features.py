@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, Features, List, Value
 
-from mm_emotion.features.column import KINDS
+from mm_emotion.features.column import KINDS, ColumnFeature
 from mm_emotion.features.extractor import RAW, EmotionFeatureExtractor
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.features.sources import media_files
@@ -20,7 +20,11 @@ def add_raw_features(rows: Dataset, features: dict[str, dict]) -> Dataset:
     So that every seed, fold and scaling reads the media once. `features` is a recipe's.
     """
     extractor = EmotionFeatureExtractor(
-        {column: options for column, options in features.items() if column in KINDS and column != "visual"}
+        {
+            column: options
+            for column, options in features.items()
+            if column in KINDS and ColumnFeature.parse(column, options).is_stored
+        }
     )
     if not extractor.columns:
         return rows
@@ -78,6 +82,8 @@ def _fingerprint(rows: Dataset, processor: EmotionProcessor) -> str:
     digest.update(processor.to_json_string().encode())
     tokenizer = processor.tokenizer
     digest.update(repr((sorted(tokenizer.get_vocab().items()), sorted(tokenizer.init_kwargs.items()))).encode())
+    if processor.pretrained_tokenizer is not None:
+        digest.update(processor.pretrained_tokenizer.contents().encode())
     for column, scaling in sorted(processor.feature_extractor.scalings.items()):
         for name, values in scaling.tensors().items():
             digest.update(f"{column}.{name}".encode() + np.ascontiguousarray(values).tobytes())

@@ -67,11 +67,12 @@ class Training:
 
     With `crop`, a dialogue is every other time cut to a random stretch of at least that share of it. `monitor` chooses
     epochs; `patience` is how many may pass without gain. With `average_decay` the exponential moving average of the
-    weights over the steps is what is judged and kept. `optimizer_options` are constants of the optimiser beside its
-    learning rate, of those in OPTIMIZER_OPTIONS; those left out are torch's. `class_prior: train` divides the product
-    of a late fusion by the shares of the classes among the training utterances. A model of `FITTED` has no epochs,
-    batches and learning rate; there `monitor` chooses the weights of a late fusion and the complexity of a linear
-    model.
+    weights over the steps is what is judged and kept. The last layer of a pretrained encoder learns at
+    `backbone_learning_rate` (the others' rate where left out), each layer below at `layer_decay` times the rate of the
+    one above. `optimizer_options` are constants of the optimiser beside its learning rate, of those in
+    OPTIMIZER_OPTIONS; those left out are torch's. `class_prior: train` divides the product of a late fusion by the
+    shares of the classes among the training utterances. A model of `FITTED` has no epochs, batches and learning rate;
+    there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
     """
 
     epochs: int | None = None
@@ -81,6 +82,8 @@ class Training:
     optimizer: Literal["adam", "adamw", "adadelta", "sgd"] = "adam"
     optimizer_options: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
+    backbone_learning_rate: float | None = None
+    layer_decay: float | None = None
     class_weights: Literal["none", "inverse_frequency"] | list[float] = "none"
     class_prior: Literal["none", "train"] = "none"
     crop: float | None = None
@@ -108,7 +111,9 @@ class Protocol:
 class Recipe:
     """A complete experiment; `name` is the path below the recipe folder without its suffix.
 
-    `children` names the recipes whose systems a late fusion combines, in the order of its weights.
+    `children` names the recipes whose systems a late fusion combines, in the order of its weights. `pretrained` maps a
+    modality to the folder or Hub id whose weights its `pretrained_encoder` starts from, and whose tokenizer makes its
+    words; stage-one recipes that have one take it from here.
     """
 
     name: str
@@ -118,6 +123,7 @@ class Recipe:
     features: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoders: dict[str, Encoder] = field(default_factory=dict)
     children: list[str] = field(default_factory=list)
+    pretrained: dict[str, str] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=Protocol)
     paper: Paper | None = None
     published: dict[str, float] = field(default_factory=dict)
@@ -206,6 +212,9 @@ def _check(recipe: Recipe) -> None:
             raise RecipeError(f"encoders.{modality}", f"a modality of {MODALITIES}", repr(modality), hint)
         if encoder.folds < 2:
             raise RecipeError(f"encoders.{modality}.folds", "at least 2", encoder.folds)
+    for modality in recipe.pretrained:
+        if modality not in ("text", "audio"):
+            raise RecipeError(f"pretrained.{modality}", "text or audio", repr(modality))
     check_seeds("protocol.seeds", recipe.protocol.seeds)
 
 
@@ -267,7 +276,7 @@ def _check_training(recipe: Recipe) -> None:
     training = recipe.training
     fitted = recipe.model["model_type"] in FITTED
     steps = ("epochs", "batch_size", "learning_rate")
-    for name in (*steps, "gradient_clip", "patience"):
+    for name in (*steps, "gradient_clip", "patience", "backbone_learning_rate"):
         value = getattr(training, name)
         if fitted and value is not None:
             raise RecipeError(f"training.{name}", f"nothing: a {recipe.model['model_type']} has no epochs", value)
@@ -290,6 +299,8 @@ def _check_training(recipe: Recipe) -> None:
         value = getattr(training, name)
         if value is not None and not 0 < value < 1:
             raise RecipeError(f"training.{name}", "a share between 0 and 1", value)
+    if training.layer_decay is not None and not 0 < training.layer_decay <= 1:
+        raise RecipeError("training.layer_decay", "a share above 0, at most 1", training.layer_decay)
     monitors = ("loss", *(AFFECT_MONITORS if recipe.is_regression else CLASS_MONITORS))
     if training.monitor not in monitors:
         task = "an affect dimension" if recipe.is_regression else "classes"

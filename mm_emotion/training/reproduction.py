@@ -31,6 +31,7 @@ from mm_emotion.training.evaluation import (
     write_results,
 )
 from mm_emotion.training.features import add_features, add_raw_features
+from mm_emotion.training.pretrained import features_of
 from mm_emotion.training.recipe import Recipe, save_recipe
 from mm_emotion.training.stages import (
     Job,
@@ -137,7 +138,7 @@ def make_accelerator(recipe: Recipe, tracker: str | None = None, logging_folder:
 def _featurize(recipe: Recipe, corpus: Dataset, job: Job) -> tuple[EmotionProcessor, Dataset]:
     """Fit the features of all stages on the train part and add their columns to the corpus."""
     wanted: dict[str, dict] = {}
-    for name, options in [pair for stage in all_stages(recipe) for pair in stage.features.items()]:
+    for name, options in [pair for stage in all_stages(recipe) for pair in features_of(stage).items()]:
         if wanted.setdefault(name, options) != options:
             raise RecipeError(f"features.{name}", f"the options of its stage-one recipe, {wanted[name]}", options)
     with job.accelerator.main_process_first():

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ from mm_emotion.training.evaluation import predict
 from mm_emotion.training.features import made_columns
 from mm_emotion.training.fitting import choose_complexity, choose_weights
 from mm_emotion.training.loop import train
+from mm_emotion.training.pretrained import KIND as PRETRAINED
+from mm_emotion.training.pretrained import kept_vectors, start_encoders, with_backbones
 from mm_emotion.training.recipe import FITTED, Encoder, Recipe, load_recipe
 from mm_emotion.training.weights import load_best
 
@@ -61,7 +64,7 @@ def build_model(recipe: Recipe, class_weights: Sequence[float] | None = None) ->
     """
     names = recipe.label_names
     settings = {
-        **recipe.model,
+        **with_backbones(recipe.model, recipe.pretrained),
         "id2label": dict(enumerate(names)),
         "label2id": {name: index for index, name in enumerate(names)},
         "problem_type": "regression" if recipe.is_regression else "single_label_classification",
@@ -126,6 +129,7 @@ def fit(recipe: Recipe, rows: Dataset, job: Job, folder: Path, description: str)
     set_seed(job.seed)
     train_rows = job.part(rows, "train")
     model = build_model(recipe, _class_weights(recipe, train_rows))
+    start_encoders(model, recipe)
     _start_from_vectors(model, job.processor)
     model.to(job.accelerator.device)
     selection = [recipe.protocol.select_on]
@@ -161,17 +165,23 @@ def fit_stage_one(
 ) -> tuple[torch.nn.Module, np.ndarray, np.ndarray]:
     """Train an utterance model on the parent's labels and encode all rows, train rows out of fold where it says so.
 
-    Returns the model, its vectors (N, D), and which rows (N,) had anything to encode.
+    A pretrained encoder that training would not change is taken as it is, and what it makes is kept. Returns the model,
+    its vectors (N, D), and which rows (N,) had anything to encode.
     """
     recipe = stage_one_recipe(encoder, parent)
     folder = job.folder(recipe)
-    model = fit(recipe, rows, job, folder, recipe.name)
-    vectors = _encode(model, recipe, rows, job, encoder.output)
+    model = _still_encoder(encoder, recipe, job)
+    if model is None:
+        model = fit(recipe, rows, job, folder, recipe.name)
+        vectors = _encode(model, recipe, rows, job, encoder.output)
+    else:
+        vectors = kept_vectors(rows, model, partial(_encode, model, recipe, rows, job, encoder.output))
     present = np.zeros(len(rows), dtype=bool)
     for column in model.input_shapes():
-        # A column that is not kept is made from the video.
-        values = column_values(rows, column if column in rows.column_names else "video_path")
-        present |= np.array([value is not None and len(value) > 0 for value in values])
+        # A column that is not kept is made from the recording.
+        media = ("audio_path", "video_path") if column == "audio" else ("video_path",)
+        for name in (column,) if column in rows.column_names else media:
+            present |= np.array([value is not None and len(value) > 0 for value in column_values(rows, name)])
     if encoder.training_features == "in_fold":
         return model, vectors, present
     if job.split.unit != "dialogue":
@@ -188,6 +198,18 @@ def fit_stage_one(
 
     vectors[is_train] = out_of_fold(train_rows["dialogue_id"], encoder.folds, job.seed, encode_without)
     return model, vectors, present
+
+
+def _still_encoder(encoder: Encoder, recipe: Recipe, job: Job) -> torch.nn.Module | None:
+    """The pretrained encoder of a stage one that training would not change, None where it is another model."""
+    if recipe.model["model_type"] != PRETRAINED or encoder.output != "hidden_states":
+        return None
+    set_seed(job.seed)
+    model = build_model(recipe)
+    if not model.config.is_still:
+        return None
+    start_encoders(model, recipe)
+    return model.to(job.accelerator.device).eval()
 
 
 def stage_one_recipe(encoder: Encoder, parent: Recipe) -> Recipe:
@@ -208,6 +230,10 @@ def all_stages(recipe: Recipe) -> list[Recipe]:
 
 def _on_corpus_of(parent: Recipe, name: str) -> Recipe:
     recipe = load_recipe(name)
+    own = {modality: parent.pretrained.get(modality, place) for modality, place in recipe.pretrained.items()}
+    if own != recipe.pretrained:
+        marks = "-".join(Path(own[modality]).name for modality in own)
+        recipe = replace(recipe, pretrained=own, name=f"{recipe.name}+{marks}")
     if recipe.corpus == parent.corpus:
         return recipe
     changed = replace(recipe, corpus=parent.corpus)
@@ -296,6 +322,8 @@ def _label_counts(recipe: Recipe, rows: Dataset) -> np.ndarray:
 def _identity(recipe: Recipe, parts: dict[str, Dataset], columns: list[str]) -> str:
     """Hash of what a run learns and chooses from, so that a state is never resumed on other data or features."""
     settings = [recipe.model, recipe.features, {name: asdict(encoder) for name, encoder in recipe.encoders.items()}]
+    if recipe.pretrained:
+        settings.append(recipe.pretrained)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     target = "affect" if recipe.is_regression else "label"
     for part, rows in parts.items():

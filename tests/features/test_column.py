@@ -13,7 +13,7 @@ def test_options_come_back_as_they_were(column, name):
     feature = ColumnFeature.parse(column, {"feature": name})
     assert feature.kind.name == name
     assert ColumnFeature.parse(column, feature.options()) == feature
-    assert feature.is_fitted_on_training == (name != "video_clips")
+    assert feature.is_fitted_on_training == feature.is_stored == (name not in ("video_clips", "waveform"))
 
 
 def test_the_first_feature_of_a_column_is_the_default():

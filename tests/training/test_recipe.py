@@ -179,6 +179,7 @@ def test_no_recipe_hides_code_in_its_text():
             "features",
             "encoders",
             "children",
+            "pretrained",
             "model",
             "training",
             "protocol",
