@@ -27,6 +27,8 @@ _WORDS = len({word for sentence in SENTENCES for word in sentence.replace(",", "
 _TEXT = {"model_type": "text_cnn", "vocab_size": _WORDS, "embedding_size": 8, "num_filters": 4, "filter_widths": [1, 2]}
 _TEXT |= {"hidden_size": 8, "num_labels": len(LABELS)}
 _SOUND = {"model_type": "audio_dense", "modality_dims": {"audio": 66}, "hidden_size": 8, "num_labels": len(LABELS)}
+_BACKBONE = {"model_type": "bert", "vocab_size": _WORDS, "hidden_size": 8, "num_hidden_layers": 1}
+_BACKBONE |= {"num_attention_heads": 2, "intermediate_size": 8, "max_position_embeddings": 64}
 _DENSE = {"kind": "dense", "units": 8, "activation": "tanh"}
 _DIALOGUE = {"model_type": "bc_lstm", "recurrent_size": 8, "hidden_size": 8, "num_labels": len(LABELS)}
 _OWN: dict[str, dict] = {
@@ -40,6 +42,7 @@ _OWN: dict[str, dict] = {
         "hidden_size": None,
         "stages": [{"kind": "lstm", "units": 8, "output": "steps"}, {"kind": "pool", "reduce": "mean"}, _DENSE],
     },
+    "pretrained_encoder": {"modality_dims": {}, "hidden_size": None, "backbone": _BACKBONE},
     "affect_dnn": {"layers": {name: [8, 8] for name in _WIDTHS}, "problem_type": "regression"},
     "hierarchical": {
         "modality_dims": None,
