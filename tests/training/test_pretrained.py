@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from mm_emotion.data.splits import resolve_split
 from mm_emotion.errors import CheckpointError, RecipeError
-from mm_emotion.pipeline import load_system, predict_dialogue
+from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system
 from mm_emotion.training import pretrained, stages
 from mm_emotion.training.loop import train
 from mm_emotion.training.pretrained import features_of, parameter_groups, start_encoders, with_backbones
@@ -108,9 +108,8 @@ def test_a_still_encoder_is_taken_as_it_is_and_saved_with_the_system(rows, place
     torch.testing.assert_close(
         torch.from_numpy(found.logits), torch.from_numpy(outcome.predictions["test"].logits), atol=1e-5, rtol=1e-4
     )
-    emotions = predict_dialogue(
-        model, processor, [{"text": "lake so", "speaker": "a"}, {"text": "well", "speaker": "b"}]
-    )
+    predict = MultimodalEmotionPipeline(model, processor=processor)
+    emotions = predict([{"text": "lake so", "speaker": "a"}, {"text": "well", "speaker": "b"}])
     assert len(emotions) == 2
 
 
@@ -130,7 +129,7 @@ def test_end_to_end_every_layer_learns_and_the_system_stands_alone(rows, place, 
     torch.testing.assert_close(
         torch.from_numpy(found.logits), torch.from_numpy(outcome.predictions["test"].logits), atol=1e-5, rtol=1e-4
     )
-    assert len(predict_dialogue(model, processor, [{"text": "lake so"}])) == 1
+    assert len(MultimodalEmotionPipeline(model, processor=processor)("lake so")) == 1
 
 
 def test_what_a_still_encoder_makes_is_made_once(rows, place, tmp_path, monkeypatch):
