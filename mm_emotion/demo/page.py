@@ -11,7 +11,9 @@ from mm_emotion.pipeline import MultimodalEmotionPipeline
 if TYPE_CHECKING:
     from gradio import Blocks
 
-EXAMPLE = "Anna: we are going to the lake\nBen: I can not wait\nAnna: you forgot the tickets again\nBen: not this, please"
+EXAMPLE = (
+    "Anna: we are going to the lake\nBen: I can not wait\nAnna: you forgot the tickets again\nBen: not this, please"
+)
 
 _ABOUT = (
     "Emotions here are what annotators of one corpus would have ticked, as a small network guesses them. They are no "

@@ -15,11 +15,15 @@ STYLE = """
 .mme table {border-collapse: collapse; width: 100%}
 .mme th, .mme td {text-align: left; padding: 0.25rem 0.5rem; vertical-align: top; border-bottom: 1px solid #8884}
 .mme meter {width: 5.5rem; height: 0.8rem; vertical-align: middle}
-.mme .scores span {display: inline-block; min-width: 5.6rem}
+.mme .scores span {display: inline-block; min-width: 5.6rem; margin-right: 0.8rem}
+.mme table.looks {width: auto}
 .mme .looks td {width: 1.6rem; height: 1.6rem; padding: 0; text-align: center; font-size: 0.7rem}
 .mme .scroll {overflow-x: auto}
 .mme [role=alert] {border-left: 4px solid #b42318; padding: 0.5rem 0.8rem}
-@media (max-width: 40rem) {.mme .scores span {min-width: 4.6rem} .mme meter {width: 3.6rem}}
+@media (max-width: 40rem) {
+  .mme table.scored, .mme .scored tbody, .mme .scored tr, .mme .scored td {display: block; border: 0; padding: 0.1rem 0}
+  .mme .scored tr {border-bottom: 1px solid #8884; padding: 0.5rem 0} .mme .scored .head {display: none}
+}
 """
 
 _COLOURS = ("#0b62a4", "#a8480c", "#0a6b4e", "#8f2f73", "#6e5600", "#4b5563", "#14708f", "#6d4410")
@@ -57,17 +61,23 @@ def timeline(utterances: Sequence[dict]) -> str:
 
 def scores(utterances: Sequence[dict]) -> str:
     """One row an utterance: when, who, what, the label, and every class with a bar."""
+    told = {
+        "time": _times,
+        "speaker": lambda row: str(row.get("speaker", "")),
+        "words": lambda row: row.get("text", ""),
+    }
+    told = {name: tell for name, tell in told.items() if any(map(tell, utterances))}
     rows = []
     for row in utterances:
         bars = "".join(
             f"<span>{escape(name)}<br>{_bar(value)} {value:.2f}</span>"
             for name, value in sorted(row["scores"].items(), key=lambda item: -item[1])
         )
-        cells = (_times(row), str(row.get("speaker", "")), str(row.get("text", "")))
-        said = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        rows.append(f'<tr>{said}<td><b>{escape(row["label"])}</b></td><td class="scores">{bars}</td></tr>')
-    head = "".join(f"<th scope='col'>{name}</th>" for name in ("time", "speaker", "words", "emotion", "scores"))
-    return f'<h3>Utterances</h3><div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+        cells = "".join(f"<td>{escape(tell(row))}</td>" for tell in told.values())
+        rows.append(f'<tr>{cells}<td><b>{escape(row["label"])}</b></td><td class="scores">{bars}</td></tr>')
+    head = "".join(f"<th scope='col'>{name}</th>" for name in (*told, "emotion", "scores"))
+    table = f'<table class="scored"><tr class="head">{head}</tr>{"".join(rows)}</table>'
+    return f'<h3>Utterances</h3><div class="scroll">{table}</div>'
 
 
 def contributions(reading: Reading) -> str:
@@ -106,6 +116,14 @@ def attention(weights: np.ndarray) -> str:
 
 def _bar(value: float) -> str:
     return f'<meter min="0" max="1" value="{min(max(value, 0), 1):.3f}"></meter>'
+
+
+def _speaker(row: dict) -> str:
+    return str(row.get("speaker", ""))
+
+
+def _words(row: dict) -> str:
+    return row.get("text", "")
 
 
 def _times(row: dict) -> str:
