@@ -11,6 +11,7 @@ COMMANDS = (
     "figures",
     "encode",
     "predict",
+    "demo",
     "list",
     "leaderboard",
     "card",
