@@ -126,7 +126,7 @@ def test_descent_on_concordance_reaches_the_labels(loss):
     generator = torch.Generator().manual_seed(1)
     found = labels.nan_to_num() + 0.7 * torch.randn(3, 4, 2, generator=generator, dtype=torch.float64)
     before, count = loss_terms(found, labels, mask, loss)
-        found.requires_grad_()
+    found.requires_grad_()
     optimizer = torch.optim.Adam([found], lr=0.05)
     for _ in range(600):
         numerator, denominator = loss_terms(found, labels, mask, loss)
