@@ -21,7 +21,7 @@ class LinearFusion:
 
     @property
     def shares(self) -> np.ndarray:
-        """Relative importance (M,): each coefficient over the sum of their sizes, with its sign; zeros where all are 0."""
+        """Relative importance (M,): each coefficient over the sum of their sizes, with its sign; 0 where all are 0."""
         total = np.abs(self.coefficients).sum()
         return self.coefficients / total if total else np.zeros_like(self.coefficients)
 

@@ -6,6 +6,7 @@ constants come from labels, those of the train part by default, and from the out
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -137,4 +138,4 @@ def recording_slices(recordings: Sequence, count: int) -> list[slice]:
     cuts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), count]
     if len(set(names.tolist())) != len(cuts) - 1:
         raise BatchError("recordings", "the frames of each together", "some apart")
-    return [slice(*pair) for pair in zip(cuts, cuts[1:], strict=False)]
+    return [slice(*pair) for pair in pairwise(cuts)]
