@@ -212,9 +212,17 @@ class RunFacts:
 
 
 def part_results(
-    recipe: Recipe, facts: RunFacts, prediction: Prediction, part: str, scenarios: Sequence[str] | None = None
+    recipe: Recipe,
+    facts: RunFacts,
+    prediction: Prediction,
+    part: str,
+    scenarios: Sequence[str] | None = None,
+    extra: Mapping[str, float] | None = None,
 ) -> list[dict[str, object]]:
-    """Result rows of one part, in RESULT_COLUMNS: all metrics, intervals, and the test part's scenarios apart."""
+    """Result rows of one part, in RESULT_COLUMNS: all metrics, intervals, and the test part's scenarios apart.
+
+    `extra` are values of a regression beside its metrics.
+    """
     stamp = {
         "recipe": recipe.name,
         "corpus": recipe.corpus.name,
@@ -228,7 +236,7 @@ def part_results(
     }
     values = scores(prediction, recipe.is_regression, recipe.label_names)
     if recipe.is_regression:
-        return result_rows(stamp, values, prediction.labelled)
+        return result_rows(stamp, {**values, **(extra or {})}, prediction.labelled)
     for name, (low, high) in intervals(prediction).items():
         values |= {f"{name}_low": low, f"{name}_high": high}
     rows = result_rows(stamp, values, prediction.labelled)

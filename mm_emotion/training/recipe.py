@@ -19,6 +19,7 @@ import yaml
 from mm_emotion.atomic import replace_file
 from mm_emotion.errors import RecipeError, nearest
 from mm_emotion.schema import AFFECT_DIMENSIONS, AFFECT_SETS, LABEL_SETS, MODALITIES
+from mm_emotion.training.frames import Frames
 from mm_emotion.training.parsing import apply_override, build, read_yaml
 
 RECIPES_FOLDER = Path(__file__).resolve().parent.parent / "recipes"
@@ -113,7 +114,8 @@ class Protocol:
 class Recipe:
     """A complete experiment; `name` is the path below the recipe folder without its suffix.
 
-    `children` names the recipes whose systems a late fusion combines, in the order of its weights.
+    `children` names the recipes whose systems a late fusion combines, in the order of its weights. With `frames` the
+    utterances are frames of a recording with one affect dimension each.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Recipe:
     encoders: dict[str, Encoder] = field(default_factory=dict)
     children: list[str] = field(default_factory=list)
     protocol: Protocol = field(default_factory=Protocol)
+    frames: Frames | None = None
     paper: Paper | None = None
     published: dict[str, float] = field(default_factory=dict)
     note: str = ""
@@ -213,6 +216,7 @@ def _check(recipe: Recipe) -> None:
     _check_model(recipe)
     _check_children(recipe)
     _check_training(recipe)
+    _check_frames(recipe)
     for modality, encoder in recipe.encoders.items():
         if modality not in MODALITIES:
             hint = nearest(modality, MODALITIES)
@@ -305,6 +309,18 @@ def _check_training(recipe: Recipe) -> None:
         task = "an affect dimension" if recipe.is_regression else "classes"
         raise RecipeError("training.monitor", f"one of {list(monitors)} for {task}", repr(training.monitor))
     _check_class_weights(recipe)
+
+
+def _check_frames(recipe: Recipe) -> None:
+    if recipe.frames is None:
+        return
+    if not recipe.is_regression or len(recipe.label_names) != 1:
+        raise RecipeError("frames", "nothing: they are for one affect dimension", recipe.corpus.labels)
+    if recipe.encoders:
+        raise RecipeError("encoders", "none beside frames", list(recipe.encoders))
+    if recipe.protocol.record_test_selection:
+        raise RecipeError("protocol.record_test_selection", "false beside frames", True)
+    recipe.frames.check()
 
 
 def _check_class_weights(recipe: Recipe) -> None:
