@@ -46,7 +46,7 @@ AFFECT_DIMENSIONS: dict[str, tuple[str, ...]] = {
     "sewa": ("arousal", "valence", "liking"),
     "cmu_mosi": ("sentiment",),
     "cmu_mosei": ("sentiment", "anger", "disgust", "fear", "happy", "sad", "surprise"),
-    "mmmo": ("sentiment",),
+    "mmmo": ("rating",),  # of a film, 1 to 5
 }
 """Numbers that an utterance or frame is labelled with, per corpus, in the order of a prepared `affect` column."""
 

@@ -13,6 +13,7 @@ from huggingface_hub import metadata_load
 
 from mm_emotion.data.recordings import RECORDINGS, load_recordings
 from mm_emotion.data.rows import check_rows, column_values
+from mm_emotion.data.sequences import SEQUENCE_FILES, load_sequences
 from mm_emotion.data.tables import ALIASES, load_table
 from mm_emotion.errors import CorpusError
 from mm_emotion.schema import AFFECT_DIMENSIONS, AFFECT_SETS, IGNORE_INDEX, LABEL_SETS
@@ -59,6 +60,12 @@ def open_corpus(
         if features:
             raise CorpusError(f"features of {place}", "none beside recordings", ", ".join(features))
         return load_recordings(place, corpus=name, label_set=label_set)
+    if name in SEQUENCE_FILES and (place.is_file() or (place / SEQUENCE_FILES[name]).is_file()):
+        rows = load_sequences(place, corpus=name, label_set=label_set)
+        absent = [feature for feature in features if feature not in rows.column_names]
+        if absent:
+            raise CorpusError(f"features of {place}", "modalities that every part has", ", ".join(absent))
+        return rows
     if name not in ALIASES or not (
         place.is_file() or any(place.glob("utterances.jsonl")) or any(place.glob("*_sent_emo.csv"))
     ):

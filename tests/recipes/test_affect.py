@@ -16,7 +16,9 @@ from .test_utterance_networks import Utterances
 
 DIMENSIONS = ("arousal", "valence", "liking")
 SYSTEMS = ("svr_audio", "svr_visual", "svr_text", "svr_early", "svr_late", "dnn_early", "dnn_proposed")
-NAMES = [name for name in list_recipes() if name.startswith(("ortega/", "williams/"))]  # two steps of the latter: test_fused_networks
+NAMES = [
+    name for name in list_recipes() if name.startswith(("ortega/", "williams/"))
+]  # two steps of the latter: test_fused_networks
 CCC = "concordance_correlation"
 
 
