@@ -1,8 +1,9 @@
 """Aligned sequences in one file per corpus, as the Memory Fusion Network's authors passed theirs on, as rows.
 
 The npz file holds, for each part of the corpus, one array of each modality, `audio_train` (N, T, D), and the values
-`y_train` (N,). As in the authors' code, each value is divided by the greatest that it has in the train part. It says neither who speaks nor what belongs to one recording: each row is a dialogue of its own, and all
-rows share the speaker "", so that no split passes for speaker-independent.
+`y_train` (N,). As in the authors' code, each value is divided by the greatest that it has in the train part. The file
+says neither who speaks nor what belongs to one recording: each row is a dialogue of its own, and all rows share the
+speaker "", so that no split passes for speaker-independent.
 """
 
 import os
