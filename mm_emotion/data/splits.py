@@ -1,12 +1,14 @@
 """Named splits: which dialogues train, validate and test, and the check that they keep apart."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from datasets import Dataset
 
+from mm_emotion.data.affect_splits import development_halves, pooled
 from mm_emotion.data.rows import column_values
 from mm_emotion.errors import SplitError
 from mm_emotion.schema import SPLITS
@@ -18,6 +20,8 @@ SPLIT_NAMES = (
     "session5_test",
     "published",
     "sdk_standard",
+    "development_halves",
+    "pooled",
     f"{_FOLD}<k>",
     f"{_SPEAKER_FOLD}<k>",
     "validation_utterances_20",
@@ -52,6 +56,8 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
     - `published`: the split column as it is; a missing validation part is taken from train in the same way. Whether
       test speakers are apart is measured, not promised.
     - `sdk_standard`: as `published`, by the column `sdk_fold` of CMU-MOSI: the folds of the SDK.
+    - `development_halves`: train is published, five development dialogues drawn with `seed` validate, the others test.
+    - `pooled`: the published train and validation cut anew into three parts, whole dialogues in the order of SHA-256.
     - `session_fold_<k>`: test is session k, validation the next one (after the last comes the first), train the rest.
     - `speaker_fold_<k>`: test is all of the k-th speaker in the order of their names, validation all of the next one
       (after the last comes the first), train the rest. With two speakers, validation is three dialogues of the other
@@ -70,6 +76,11 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
         return _published(rows, validation_dialogues)
     if name == "sdk_standard":
         return _published(rows, validation_dialogues, name, "sdk_fold")
+    if name == "development_halves":
+        return _measured(rows, name, *development_halves(_dialogue_values(rows, "split"), seed))
+    if name == "pooled":
+        sizes = Counter(column_values(rows, "dialogue_id"))
+        return _measured(rows, name, *pooled(_dialogue_values(rows, "split"), sizes))
     if name == "validation_utterances_20":
         return _validation_utterances(rows, seed)
     if name == "last_20_percent":
@@ -169,11 +180,17 @@ def _published(rows: Dataset, validation_dialogues: int, name: str = "published"
         parts["validation"], note = _smallest_hashes(parts["train"], validation_dialogues)
         chosen = set(parts["validation"])
         parts["train"] = [dialogue for dialogue in parts["train"] if dialogue not in chosen]
+    return _measured(rows, name, {part: tuple(dialogues) for part, dialogues in parts.items()}, note)
+
+
+def _measured(rows: Dataset, name: str, parts: dict[str, tuple[str, ...]], note: str) -> Split:
+    """The split with these dialogues, speaker-independent if they are."""
+    test, others = set(parts["test"]), {*parts["train"], *parts["validation"]}
     speakers: dict[bool, set[str]] = {True: set(), False: set()}
     for dialogue, speaker in zip(column_values(rows, "dialogue_id"), column_values(rows, "speaker"), strict=True):
-        speakers[published[dialogue] == "test"].add(speaker)
-    ids = {part: tuple(dialogues) for part, dialogues in parts.items()}
-    return Split(name, not speakers[True] & speakers[False], **ids, note=note)
+        if dialogue in test or dialogue in others:
+            speakers[dialogue in test].add(speaker)
+    return Split(name, not speakers[True] & speakers[False], **parts, note=note)
 
 
 def _session_fold(rows: Dataset, number: int) -> Split:

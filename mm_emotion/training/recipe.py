@@ -15,13 +15,14 @@ import yaml
 
 from mm_emotion.atomic import replace_file
 from mm_emotion.errors import RecipeError, nearest
-from mm_emotion.schema import AFFECT_DIMENSIONS, LABEL_SETS, MODALITIES
+from mm_emotion.schema import AFFECT_DIMENSIONS, AFFECT_SETS, LABEL_SETS, MODALITIES
+from mm_emotion.training.frames import Frames
 from mm_emotion.training.naming import SAFE_PART, changed_name
 from mm_emotion.training.parsing import apply_override, build, read_yaml
 
 RECIPES_FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 CLASS_MONITORS = ("accuracy", "unweighted_accuracy", "weighted_f1")
-AFFECT_MONITORS = ("mean_absolute_error",)
+AFFECT_MONITORS = ("mean_absolute_error", "concordance_correlation")
 OPTIMIZER_OPTIONS = {"adam": ("eps",), "adamw": ("eps",), "adadelta": ("rho", "eps"), "sgd": ("momentum",)}
 FITTED = ("late_fusion", "linear")
 """Model types that are fitted in one go, without epochs."""
@@ -38,7 +39,9 @@ class Paper:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Which utterances: corpus, label set (or one affect dimension), named split, in IEMOCAP the kind of scenario."""
+    """Which utterances: corpus, named split, in IEMOCAP the kind of scenario.
+
+    `labels` is a label set, one affect dimension, or a set of those."""
 
     name: str
     labels: str
@@ -90,7 +93,9 @@ class Training:
     average_decay: float | None = None
     gradient_clip: float | None = None
     patience: int | None = None
-    monitor: Literal["loss", "accuracy", "unweighted_accuracy", "weighted_f1", "mean_absolute_error"] = "loss"
+    monitor: Literal[
+        "loss", "accuracy", "unweighted_accuracy", "weighted_f1", "mean_absolute_error", "concordance_correlation"
+    ] = "loss"
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
 
 
@@ -113,7 +118,8 @@ class Recipe:
 
     `children` names the recipes whose systems a late fusion combines, in the order of its weights. `pretrained` maps a
     modality to the folder or Hub id whose weights its `pretrained_encoder` starts from, and whose tokenizer makes its
-    words; stage-one recipes that have one take it from here.
+    words; stage-one recipes that have one take it from here. With `frames` the utterances are frames of a recording
+    with one affect dimension each.
     """
 
     name: str
@@ -125,20 +131,22 @@ class Recipe:
     children: list[str] = field(default_factory=list)
     pretrained: dict[str, str] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=Protocol)
+    frames: Frames | None = None
     paper: Paper | None = None
     published: dict[str, float] = field(default_factory=dict)
     note: str = ""
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Class names in label order, or the one affect dimension."""
+        """Class names in label order, or the affect dimensions."""
         if self.is_regression:
-            return (self.corpus.labels,)
+            return AFFECT_SETS.get(self.corpus.name, {}).get(self.corpus.labels, (self.corpus.labels,))
         return LABEL_SETS[self.corpus.name][self.corpus.labels]
 
     @property
     def is_regression(self) -> bool:
-        return self.corpus.labels in AFFECT_DIMENSIONS.get(self.corpus.name, ())
+        name = self.corpus.name
+        return self.corpus.labels in (*AFFECT_DIMENSIONS.get(name, ()), *AFFECT_SETS.get(name, ()))
 
     def published_value(self, metric: str) -> float | None:
         """The published figure on the scale of our metrics, which is not percent; None where none was printed."""
@@ -206,6 +214,7 @@ def _check(recipe: Recipe) -> None:
     _check_model(recipe)
     _check_children(recipe)
     _check_training(recipe)
+    _check_frames(recipe)
     for modality, encoder in recipe.encoders.items():
         if modality not in MODALITIES:
             hint = nearest(modality, MODALITIES)
@@ -231,7 +240,7 @@ def _check_corpus(corpus: Corpus) -> None:
     known = sorted({*LABEL_SETS, *AFFECT_DIMENSIONS})
     if corpus.name not in known:
         raise RecipeError("corpus.name", f"one of {known}", repr(corpus.name), nearest(corpus.name, known))
-    labels = [*LABEL_SETS.get(corpus.name, ()), *AFFECT_DIMENSIONS.get(corpus.name, ())]
+    labels = [name for table in (LABEL_SETS, AFFECT_DIMENSIONS, AFFECT_SETS) for name in table.get(corpus.name, ())]
     if corpus.labels not in labels:
         raise RecipeError("corpus.labels", f"one of {labels}", repr(corpus.labels), nearest(corpus.labels, labels))
     if corpus.scenario != "all" and corpus.name != "iemocap":
@@ -301,11 +310,25 @@ def _check_training(recipe: Recipe) -> None:
             raise RecipeError(f"training.{name}", "a share between 0 and 1", value)
     if training.layer_decay is not None and not 0 < training.layer_decay <= 1:
         raise RecipeError("training.layer_decay", "a share above 0, at most 1", training.layer_decay)
+    if recipe.model.get("loss") == "ccc_per_recording" and training.unit != "dialogue":
+        raise RecipeError("training.unit", "dialogue for the loss ccc_per_recording", repr(training.unit))
     monitors = ("loss", *(AFFECT_MONITORS if recipe.is_regression else CLASS_MONITORS))
     if training.monitor not in monitors:
         task = "an affect dimension" if recipe.is_regression else "classes"
         raise RecipeError("training.monitor", f"one of {list(monitors)} for {task}", repr(training.monitor))
     _check_class_weights(recipe)
+
+
+def _check_frames(recipe: Recipe) -> None:
+    if recipe.frames is None:
+        return
+    if not recipe.is_regression or len(recipe.label_names) != 1:
+        raise RecipeError("frames", "nothing: they are for one affect dimension", recipe.corpus.labels)
+    if recipe.encoders:
+        raise RecipeError("encoders", "none beside frames", list(recipe.encoders))
+    if recipe.protocol.record_test_selection:
+        raise RecipeError("protocol.record_test_selection", "false beside frames", True)
+    recipe.frames.check()
 
 
 def _check_class_weights(recipe: Recipe) -> None:

@@ -5,8 +5,10 @@ chosen. A recipe that selects on test, or records that choice too, hands it over
 says so in `selected_on`.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from mm_emotion.errors import CorpusError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.schema import MODALITIES, SPLITS
 from mm_emotion.training.confusion import write_confusion
+from mm_emotion.training.continuous import Outputs, fusion_columns, train_with_delay
 from mm_emotion.training.encoding import add_vectors
 from mm_emotion.training.evaluation import (
     Prediction,
@@ -78,8 +81,13 @@ def run_seed(
     job = Job(split, seed, Path(out), accelerator or make_accelerator(recipe), progress_bar, state_seconds)
     processor, rows = _featurize(recipe, corpus, job)
     job, notes = replace(job, processor=processor), [*notes, *_feature_notes(processor)]
-    model, system, rows = _train_system(recipe, rows, job)
-    results, predictions = _evaluate(recipe, model, rows, job)
+    outputs, curve = None, {}
+    if recipe.frames is None:
+        model, system, rows = _train_system(recipe, rows, job)
+    else:
+        model, system, outputs, curve = train_with_delay(recipe, rows, job, _train_system)
+        notes.append(f"annotation delay: {outputs.delay:g} s" + (" by CCC on validation" if curve else ""))
+    results, predictions = _evaluate(recipe, model, rows, job, outputs, curve)
     folder = job.folder(recipe)
     if job.accelerator.is_main_process:
         resolved = {"seed": seed, "split": _describe(split), "notes": notes, "versions": versions()}
@@ -165,7 +173,12 @@ def _table(vectors: list[np.ndarray | None]) -> np.ndarray:
 
 
 def _evaluate(
-    recipe: Recipe, model: torch.nn.Module, rows: Dataset, job: Job
+    recipe: Recipe,
+    model: torch.nn.Module,
+    rows: Dataset,
+    job: Job,
+    outputs: Outputs | None,
+    curve: Mapping[float, float],
 ) -> tuple[list[dict[str, object]], dict[str, Prediction]]:
     chosen = recipe.protocol.select_on
     leaks = any(stage.protocol.select_on == "test" for stage in all_stages(recipe))
@@ -173,7 +186,8 @@ def _evaluate(
     predictions: dict[str, Prediction] = {}
     for part in SPLITS[1:]:
         selected_on = "test" if leaks else chosen
-        predictions[part], found = _evaluate_part(recipe, model, rows, job, part, selected_on)
+        beside = curve if part == chosen else {}
+        predictions[part], found = _evaluate_part(recipe, model, rows, job, part, selected_on, outputs, beside)
         results += found
     if recipe.protocol.record_test_selection and chosen != "test":
         load_best(model, job.folder(recipe), "test")
@@ -183,7 +197,14 @@ def _evaluate(
 
 
 def _evaluate_part(
-    recipe: Recipe, model: torch.nn.Module, rows: Dataset, job: Job, part: str, selected_on: str
+    recipe: Recipe,
+    model: torch.nn.Module,
+    rows: Dataset,
+    job: Job,
+    part: str,
+    selected_on: str,
+    outputs: Outputs | None = None,
+    curve: Mapping[float, float] = MappingProxyType({}),
 ) -> tuple[Prediction, list[dict[str, object]]]:
     part_rows = job.part(rows, part)
     prediction = predict(
@@ -191,7 +212,13 @@ def _evaluate_part(
     )
     facts = RunFacts(job.split, job.seed, selected_on, model.config.is_causal, model.num_parameters())
     scenarios = part_rows["scenario"] if "scenario" in part_rows.column_names else None
-    return prediction, part_results(recipe, facts, prediction, part, scenarios)
+    extra = {f"concordance_correlation/delay_{delay:g}s": value for delay, value in curve.items()}
+    if outputs is not None:
+        prediction = outputs.of(prediction)
+        extra |= {"annotation_delay": outputs.delay, **outputs.columns(prediction)}
+        if recipe.children and model.config.rule == "linear":
+            extra |= fusion_columns(model, recipe, rows, job, part, outputs)
+    return prediction, part_results(recipe, facts, prediction, part, scenarios, extra)
 
 
 def _save(

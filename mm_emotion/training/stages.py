@@ -29,7 +29,7 @@ from mm_emotion.schema import IGNORE_INDEX
 from mm_emotion.training.encoding import out_of_fold
 from mm_emotion.training.evaluation import predict
 from mm_emotion.training.features import made_columns
-from mm_emotion.training.fitting import choose_complexity, choose_weights
+from mm_emotion.training.fitting import choose_complexity, choose_linear, choose_weights
 from mm_emotion.training.loop import train
 from mm_emotion.training.pretrained import KIND as PRETRAINED
 from mm_emotion.training.pretrained import kept_vectors, start_encoders, with_backbones
@@ -117,10 +117,13 @@ def fuse(recipe: Recipe, children: list[torch.nn.Module], rows: Dataset, job: Jo
         options["class_prior"] = (counts / counts.sum()).tolist()
     model = LateFusionForEmotionRecognition.from_children(children, **options)
     model.to(job.accelerator.device).eval()
-    if model.config.rule == "weighted" and "weights" not in options:
+    if model.config.rule in ("weighted", "linear") and "weights" not in options:
         part = dataset_of(model, recipe, job.part(rows, recipe.protocol.select_on), job.processor)
         _check_labelled(recipe.protocol.select_on, part)
-        choose_weights(model, part, collator_of(model), recipe.training.monitor)
+        if model.config.rule == "linear":
+            choose_linear(model, part, collator_of(model))
+        else:
+            choose_weights(model, part, collator_of(model), recipe.training.monitor)
     return model
 
 
