@@ -13,6 +13,7 @@ from mm_emotion.schema import SPLITS
 
 _FOLD = "session_fold_"
 _SPEAKER_FOLD = "speaker_fold_"
+_DIALOGUE_FOLD, _DIALOGUE_FOLDS = "dialogue_fold_", 5
 _SENTENCES = 3  # dialogue ids of the one training speaker that validate where there are two
 SPLIT_NAMES = (
     "session5_test",
@@ -20,6 +21,7 @@ SPLIT_NAMES = (
     "sdk_standard",
     f"{_FOLD}<k>",
     f"{_SPEAKER_FOLD}<k>",
+    f"{_DIALOGUE_FOLD}<k>",
     "validation_utterances_20",
     "last_20_percent",
 )
@@ -56,6 +58,8 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
     - `speaker_fold_<k>`: test is all of the k-th speaker in the order of their names, validation all of the next one
       (after the last comes the first), train the rest. With two speakers, validation is three dialogues of the other
       one, those whose ids have the smallest SHA-256.
+    - `dialogue_fold_<k>`: every fifth dialogue in the order of the SHA-256 of their ids, from the k-th on, is test,
+      those that follow them are validation, the rest train. For corpora of too few speakers to keep apart.
     - `validation_utterances_20`: test is session 5; validation is a fifth of the other utterances drawn with `seed`, so
       it shares dialogues with train (legacy).
     - `last_20_percent`: test is the last fifth of the utterances in the order of their ids, as Keras cuts a validation
@@ -78,6 +82,8 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
         return _session_fold(rows, int(name.removeprefix(_FOLD)))
     if name.startswith(_SPEAKER_FOLD) and name.removeprefix(_SPEAKER_FOLD).isdecimal():
         return _speaker_fold(rows, int(name.removeprefix(_SPEAKER_FOLD)))
+    if name.startswith(_DIALOGUE_FOLD) and name.removeprefix(_DIALOGUE_FOLD).isdecimal():
+        return _dialogue_fold(rows, int(name.removeprefix(_DIALOGUE_FOLD)))
     raise SplitError("split", f"one of {', '.join(SPLIT_NAMES)}", repr(name))
 
 
@@ -209,6 +215,23 @@ def _speaker_fold(rows: Dataset, number: int) -> Split:
     )
 
 
+def _dialogue_fold(rows: Dataset, number: int) -> Split:
+    dialogues = list(dict.fromkeys(column_values(rows, "dialogue_id")))
+    if not 1 <= number <= _DIALOGUE_FOLDS <= len(dialogues):
+        given = f"{_DIALOGUE_FOLD}{number} of {len(dialogues)} dialogues"
+        raise SplitError("split", f"a fold of 1 to {_DIALOGUE_FOLDS}, of as many dialogues or more", given)
+    order = sorted(dialogues, key=_hash)
+    part = {dialogue: (place - number + 1) % _DIALOGUE_FOLDS for place, dialogue in enumerate(order)}
+    return Split(
+        f"{_DIALOGUE_FOLD}{number}",
+        False,
+        tuple(dialogue for dialogue in dialogues if part[dialogue] > 1),
+        tuple(dialogue for dialogue in dialogues if part[dialogue] == 1),
+        tuple(dialogue for dialogue in dialogues if part[dialogue] == 0),
+        note=f"test: fold {number} of {_DIALOGUE_FOLDS} of the dialogues; validation: the next one",
+    )
+
+
 def _validation_utterances(rows: Dataset, seed: int) -> Split:
     sessions = _sessions(rows)
     test_dialogues = set(_where(sessions, 5, "session 5"))
@@ -281,8 +304,13 @@ def _where(sessions: dict[str, int], number: int, what: str) -> list[str]:
 def _smallest_hashes(dialogues: Sequence[str], number: int) -> tuple[list[str], str]:
     if not 0 < number < len(dialogues):
         raise SplitError("validation_dialogues", f"1 to {len(dialogues) - 1}", number)
-    order = sorted(dialogues, key=lambda dialogue: hashlib.sha256(dialogue.encode()).digest())
+    order = sorted(dialogues, key=_hash)
     chosen = set(order[:number])
     return [
         dialogue for dialogue in dialogues if dialogue in chosen
     ], f"validation: {number} dialogues taken from train"
+
+
+def _hash(name: str) -> bytes:
+    """A place in an order that says nothing about a dialogue and is the same everywhere."""
+    return hashlib.sha256(name.encode()).digest()

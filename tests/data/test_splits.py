@@ -55,6 +55,20 @@ def test_session_folds_keep_speakers_apart_three_ways(make_rows, number):
     assert not speakers[0] & speakers[1] and not speakers[0] & speakers[2] and not speakers[1] & speakers[2]
 
 
+def test_dialogue_folds_test_every_dialogue_once_and_say_that_speakers_are_shared(make_rows):
+    rows = make_rows(sessions=1, dialogues=13)
+    splits = [resolve_split(rows, f"dialogue_fold_{number}") for number in range(1, 6)]
+    tested = [dialogue for split in splits for dialogue in split.test]
+    assert sorted(tested) == sorted(dialogues(rows)) and len(set(tested)) == 13
+    for split, following in zip(splits, [*splits[1:], splits[0]], strict=True):
+        assert split.validation == following.test
+        assert "speaker_independent: false for test" in " ".join(validate_split(rows, split))
+        assert len(split.train) == 13 - len(split.test) - len(split.validation)
+    for number, count in ((0, 13), (6, 13), (1, 4)):
+        with pytest.raises(SplitError, match="a fold of 1 to 5"):
+            resolve_split(make_rows(sessions=1, dialogues=count), f"dialogue_fold_{number}")
+
+
 def test_session5_validation_is_the_published_one_where_there_is_one(make_rows):
     rows = make_rows(split_of=published)
     split = resolve_split(rows, "session5_test", validation_dialogues=2)
