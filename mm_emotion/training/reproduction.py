@@ -29,7 +29,7 @@ from mm_emotion.training.evaluation import (
     versions,
     write_results,
 )
-from mm_emotion.training.features import add_features, add_raw_features
+from mm_emotion.training.features import add_features, add_raw_features, skipped_notes
 from mm_emotion.training.recipe import Recipe, save_recipe
 from mm_emotion.training.stages import (
     Job,
@@ -78,6 +78,7 @@ def run_seed(
     job, notes = replace(job, processor=processor), [*notes, *_feature_notes(processor)]
     model, system, rows = _train_system(recipe, rows, job)
     results, predictions = _evaluate(recipe, model, rows, job)
+    notes += skipped_notes(rows, processor)
     folder = job.folder(recipe)
     if job.accelerator.is_main_process:
         resolved = {"seed": seed, "split": _describe(split), "notes": notes, "versions": versions()}
