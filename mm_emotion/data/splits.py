@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from datasets import Dataset
@@ -32,7 +32,8 @@ class Split:
     """Ids of each part: dialogue ids, or utterance ids where `unit` is "utterance".
 
     `speaker_independent` declares that no speaker of the test part is in another part, `independent_validation` that no
-    speaker of the validation part is in train. `legacy` marks a protocol that lets parts share dialogues.
+    speaker of the validation part is in train. `legacy` marks a protocol that lets parts share dialogues,
+    `seen_features` that test labels have trained feature columns of the corpus.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Split:
     independent_validation: bool = False
     unit: str = "dialogue"
     legacy: bool = False
+    seen_features: bool = False
     note: str = ""
 
 
@@ -53,7 +55,8 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
       the other dialogues, those whose ids have the smallest SHA-256, the same for every seed.
     - `published`: the split column as it is; a missing validation part is taken from train in the same way. Whether
       test speakers are apart is measured, not promised.
-    - `sdk_standard`: as `published`, by the column `sdk_fold` of CMU-MOSI: the folds of the SDK.
+    - `sdk_standard`: as `published`, by the column `sdk_fold` of CMU-MOSI: the folds of the SDK. Vectors of words and
+      face that come with the corpus have seen the labels of most of its test part, which every result says.
     - `session_fold_<k>`: test is session k, validation the next one (after the last comes the first), train the rest.
     - `speaker_fold_<k>`: test is all of the k-th speaker in the order of their names, validation all of the next one
       (after the last comes the first), train the rest. With two speakers, validation is three dialogues of the other
@@ -73,7 +76,7 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
     if name == "published":
         return _published(rows, validation_dialogues)
     if name == "sdk_standard":
-        return _published(rows, validation_dialogues, name, "sdk_fold")
+        return _sdk_standard(rows, validation_dialogues)
     if name == "validation_utterances_20":
         return _validation_utterances(rows, seed)
     if name == "last_20_percent":
@@ -180,6 +183,17 @@ def _published(rows: Dataset, validation_dialogues: int, name: str = "published"
         speakers[published[dialogue] == "test"].add(speaker)
     ids = {part: tuple(dialogues) for part, dialogues in parts.items()}
     return Split(name, not speakers[True] & speakers[False], **ids, note=note)
+
+
+def _sdk_standard(rows: Dataset, validation_dialogues: int) -> Split:
+    split = _published(rows, validation_dialogues, "sdk_standard", "sdk_fold")
+    # The vectors of words and face that bc-LSTM published are layers of networks trained on its own training part.
+    published = _dialogue_values(rows, "split")
+    seen = sum(published[dialogue] != "test" for dialogue in split.test)
+    if not seen or not {"text", "visual"} & set(rows.column_names):
+        return split
+    note = f"{seen} of {len(split.test)} test dialogues trained the networks that made the vectors of words and face"
+    return replace(split, seen_features=True, note=f"{split.note}; {note}")
 
 
 def _session_fold(rows: Dataset, number: int) -> Split:

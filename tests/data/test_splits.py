@@ -246,6 +246,8 @@ def test_the_mosi_split_takes_validation_videos_from_train():
     rows = real("mosi", "cmu_mosi", "binary")
     split = resolve_split(rows, "published")
     assert [len(ids) for ids in (split.train, split.validation, split.test)] == [50, 12, 31]
+    split = resolve_split(rows.add_column("visual", [[0.0]] * len(rows)), "sdk_standard")
+    assert split.seen_features and "24 of 31 test dialogues" in split.note
 
 
 def test_speaker_folds_hold_out_one_speaker_after_another(make_rows):
@@ -279,5 +281,8 @@ def test_the_sdk_s_folds_are_those_of_their_own_column(make_rows):
     split = resolve_split(rows, "sdk_standard")
     assert set(split.test) == {f"s{session}d0{number}" for session in range(1, 6) for number in (2, 3)}
     assert set(split.validation) == {f"s{session}d01" for session in range(1, 6)}
+    # Of its test dialogues only those of session 5 were in the published test part.
+    assert split.seen_features and "8 of 10 test dialogues trained" in " ".join(validate_split(rows, split))
+    assert not resolve_split(rows.remove_columns("text"), "sdk_standard").seen_features
     with pytest.raises(SplitError, match="sdk_fold column"):
         resolve_split(make_rows(extra=extra, sdk_fold=[None] * 60), "sdk_standard")
