@@ -39,7 +39,8 @@ class ColumnFeature:
     `scaling` is one of `SCALINGS`, fitted on training utterances; clips are in [0, 1] and stay so. `selection` keeps
     the `selected` values of a vector that a linear classifier of `SELECTIONS` weighs most. `max_length` gives every
     sequence that many steps: longer ones are cut on `truncation_side`, shorter ones padded with zeros on `pad_side`.
-    `channel` is what a feature of sound hears of a file of several channels, one of `media.CHANNELS`.
+    `on_error` "skip" makes an utterance whose media cannot be read lack the modality in place of raising. `channel` is
+    what a feature of sound hears of a file of several channels, one of `media.CHANNELS`.
     Errors: FeatureError for an unknown or impossible option.
     """
 
@@ -51,6 +52,7 @@ class ColumnFeature:
     pad_side: str = "right"
     truncation_side: str = "right"
     channel: str = "mean"
+    on_error: str = "raise"
 
     def __post_init__(self):
         for field, value, known in (
@@ -59,6 +61,7 @@ class ColumnFeature:
             ("pad_side", self.pad_side, _SIDES),
             ("truncation_side", self.truncation_side, _SIDES),
             ("channel", self.channel, CHANNELS),
+            ("on_error", self.on_error, ("raise", "skip")),
         ):
             if value not in known:
                 raise FeatureError(field, " or ".join(map(str, known)), repr(value), nearest(value, map(str, known)))
@@ -120,12 +123,12 @@ class ColumnFeature:
 
 def _common_options(kind: type) -> tuple[str, ...]:
     """The options beside the feature's own, by the number of its axes and whether it is of sound."""
-    heard = ("channel",) if kind in KINDS["audio"].values() else ()
+    always = ("on_error", "channel") if kind in KINDS["audio"].values() else ("on_error",)
     if kind in _AS_IT_IS:
-        return heard
+        return always
     if kind.axes == 1:
-        return ("scaling", "selection", "selected", *heard)
-    return ("scaling", "max_length", "pad_side", "truncation_side", *heard)
+        return ("scaling", "selection", "selected", *always)
+    return ("scaling", "max_length", "pad_side", "truncation_side", *always)
 
 
 def check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -54,6 +54,7 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         self.text_dimensions = text_dimensions
         self.tokenizer_length = tokenizer_length
         self.scalings: dict[str, Scaling] = {}
+        self.skipped: dict[str, dict[str, str]] = {column: {} for column in self.columns}
 
     @property
     def licences(self) -> dict[str, str]:
@@ -63,12 +64,13 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
 
     def to_dict(self) -> dict:
         """As in transformers, without what is derived from the options or has a file of its own."""
-        return {key: value for key, value in super().to_dict().items() if key not in ("columns", "scalings")}
+        return {key: value for key, value in super().to_dict().items() if key not in ("columns", "scalings", "skipped")}
 
     def extract(self, column: str, row: dict) -> np.ndarray | None:
         """What the feature of a column makes of an utterance, before scaling; None where the utterance lacks it.
 
-        A row that holds it already, under `RAW` and the column's name, gives that.
+        With `on_error: skip` also where its media cannot be read; `skipped` then says why, by utterance. A row that
+        holds it already, under `RAW` and the column's name, gives that.
         """
         if RAW + column in row:
             made = row[RAW + column]
@@ -83,6 +85,9 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
                 media = sources.motion(row, kind.needed)
             return None if media is None else kind(*media)
         except FeatureError as error:
+            if self.columns[column].on_error == "skip":
+                self.skipped[column][str(row.get("utterance_id"))] = str(error)
+                return None
             if row.get("utterance_id") is None:
                 raise
             field = f"{error.field} (utterance {row['utterance_id']!r})"

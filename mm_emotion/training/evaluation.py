@@ -228,7 +228,9 @@ def part_results(
         "recipe": recipe.name,
         "corpus": recipe.corpus.name,
         "labels": recipe.corpus.labels,
-        "split": facts.split.name + ("" if facts.split.speaker_independent else " (speaker_independent: false)"),
+        "split": facts.split.name
+        + ("" if facts.split.speaker_independent else " (speaker_independent: false)")
+        + (" (features saw test labels)" if facts.split.seen_features else ""),
         "fold": part,
         "seed": facts.seed,
         "selected_on": LEGACY if facts.selected_on == "test" or facts.split.legacy else facts.selected_on,

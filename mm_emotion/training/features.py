@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, Features, List, Value
 
+from mm_emotion.data.corpus import MEDIA_COLUMNS
+from mm_emotion.data.rows import column_values
 from mm_emotion.features.column import KINDS, ColumnFeature
 from mm_emotion.features.extractor import RAW, EmotionFeatureExtractor
 from mm_emotion.features.processor import EmotionProcessor
@@ -31,7 +33,7 @@ def add_raw_features(rows: Dataset, features: dict[str, dict]) -> Dataset:
     names = {RAW + column: column for column in extractor.columns}
     digest = hashlib.sha256(rows._fingerprint.encode())
     for column, feature in sorted(extractor.columns.items()):
-        digest.update(repr((column, feature.kind.version, feature.kind, feature.channel)).encode())
+        digest.update(repr((column, feature.kind.version, feature.kind, feature.channel, feature.on_error)).encode())
     _add_media(digest, rows, list(extractor.columns))
     types = {name: _kind(extractor, column) for name, column in names.items()}
     return rows.map(
@@ -56,6 +58,25 @@ def add_features(rows: Dataset, processor: EmotionProcessor) -> Dataset:
     fingerprint = _fingerprint(rows, processor)
     make = partial(processor.utterance, columns=columns)
     return rows.map(make, features=features, remove_columns=raw, desc="features", new_fingerprint=fingerprint)
+
+
+def skipped_notes(rows: Dataset, processor: EmotionProcessor) -> list[str]:
+    """How many utterances of `rows`, with the features added, lack one whose media could not be read, for each column.
+
+    For the columns that were asked to skip these; of clips, which no dataset keeps, those that were read so far count.
+    """
+    notes = []
+    for column, feature in processor.feature_extractor.columns.items():
+        if feature.on_error != "skip":
+            continue
+        if column in rows.column_names:
+            kept = rows.select_columns([name for name in rows.column_names if name in MEDIA_COLUMNS])
+            values = zip(column_values(rows, column), kept, strict=True)
+            count = sum(value is None and bool(media_files(row, column)) for value, row in values)
+        else:
+            count = len(processor.feature_extractor.skipped[column])
+        notes.append(f"{column}: {count} utterances skipped, whose media could not be read")
+    return notes
 
 
 def made_columns(

@@ -33,7 +33,7 @@ from mm_emotion.training.evaluation import (
     versions,
     write_results,
 )
-from mm_emotion.training.features import add_features, add_raw_features
+from mm_emotion.training.features import add_features, add_raw_features, skipped_notes
 from mm_emotion.training.pretrained import features_of
 from mm_emotion.training.recipe import Recipe, save_recipe
 from mm_emotion.training.stages import (
@@ -88,6 +88,7 @@ def run_seed(
         model, system, outputs, curve = train_with_delay(recipe, rows, job, _train_system)
         notes.append(f"annotation delay: {outputs.delay:g} s" + (" by CCC on validation" if curve else ""))
     results, predictions = _evaluate(recipe, model, rows, job, outputs, curve)
+    notes += skipped_notes(rows, processor)
     folder = job.folder(recipe)
     if job.accelerator.is_main_process:
         resolved = {"seed": seed, "split": _describe(split), "notes": notes, "versions": versions()}
