@@ -105,6 +105,18 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--against", type=Path, help="another saved system to compare with on the same rows")
     evaluate.add_argument("--out", type=Path, default=Path("build/report"))
 
+    compare = _command(
+        commands,
+        "compare",
+        _compare,
+        "what choosing the epoch on the test part is worth, and which differences between recipes are real",
+        "mm-emotion compare bc_lstm/iemocap_bc_lstm_text dialogue_rnn/iemocap_cmn_text --runs runs",
+    )
+    compare.add_argument("recipes", nargs="+", help="in the order to list them")
+    _data_option(compare)
+    compare.add_argument("--results", type=Path, default=Path("model_cards/results.csv"), help="written by reproduce")
+    compare.add_argument("--runs", type=Path, default=Path("runs"), help="folder with the systems of all seeds")
+
     encode = _command(
         commands,
         "encode",
@@ -287,6 +299,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     evaluation = evaluate_folder(options.model, corpus, options.part)
     against = evaluate_folder(options.against, corpus, options.part) if options.against else None
     print(write_report(evaluation, options.out, against), end="")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from mm_emotion.pipeline import quiet_loading
+    from mm_emotion.training.comparison import compare
+
+    quiet_loading()
+    print(compare(options.recipes, options.results, options.runs, options.data), end="")
 
 
 def _encode(options: argparse.Namespace) -> None:
