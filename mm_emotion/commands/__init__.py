@@ -8,6 +8,7 @@ COMMANDS = (
     "train",
     "reproduce",
     "evaluate",
+    "compare",
     "figures",
     "encode",
     "predict",

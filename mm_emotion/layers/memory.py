@@ -154,3 +154,12 @@ def read_memory(
     weights = masked_softmax(scores.tanh() if score_tanh else scores, mask)
     weights = F.dropout(weights, dropout)
     return (weights[..., None, :] @ values)[..., 0, :], weights
+
+
+class MemoryClassifier(nn.Linear):
+    """The last layer of CMN and ICON, which starts near 0."""
+
+    def reset_parameters(self) -> None:
+        """Weights from N(0, 0.01), no bias."""
+        nn.init.normal_(self.weight, std=0.01)
+        nn.init.zeros_(self.bias)

@@ -14,9 +14,16 @@ others share one history.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import initialization as init
 
-from mm_emotion.layers.memory import Histories, Past, WindowGRU, over_batch, over_dialogue, read_memory
+from mm_emotion.layers.memory import (
+    Histories,
+    MemoryClassifier,
+    Past,
+    WindowGRU,
+    over_batch,
+    over_dialogue,
+    read_memory,
+)
 from mm_emotion.models.cmn.configuration_cmn import CMNConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 
@@ -36,7 +43,7 @@ class CMNForEmotionRecognition(EmotionPreTrainedModel):
         self.query = nn.Linear(width, size)
         self.histories = Histories(width, size, config.window)
         self.memories = nn.ModuleList([WindowGRU(size, size), WindowGRU(size, size)])
-        self.classifier = nn.Linear(size, config.num_labels)
+        self.classifier = MemoryClassifier(size, config.num_labels)
         self.post_init()
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -61,9 +68,3 @@ class CMNForEmotionRecognition(EmotionPreTrainedModel):
             attentions += [over_dialogue(over_batch(weights, real)) for _, weights in reads]
             keys = values
         return over_batch(query, real), tuple(attentions), heard.remembered(config.window)
-
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if module is self.classifier:
-            init.normal_(module.weight, std=0.01)
-            init.zeros_(module.bias)

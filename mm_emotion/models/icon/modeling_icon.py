@@ -12,9 +12,16 @@ The paper has two parties; with more, all others share one history.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import initialization as init
 
-from mm_emotion.layers.memory import Histories, Past, WindowGRU, over_batch, over_dialogue, read_memory
+from mm_emotion.layers.memory import (
+    Histories,
+    MemoryClassifier,
+    Past,
+    WindowGRU,
+    over_batch,
+    over_dialogue,
+    read_memory,
+)
 from mm_emotion.models.icon.configuration_icon import ICONConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 
@@ -35,7 +42,7 @@ class ICONForEmotionRecognition(EmotionPreTrainedModel):
         self.histories = Histories(width, size, config.window)
         self.global_gru = WindowGRU(size, size)
         self.memory_gru = WindowGRU(size, size) if config.hops > 1 else None
-        self.classifier = nn.Linear(size, config.num_labels)
+        self.classifier = MemoryClassifier(size, config.num_labels)
         self.post_init()
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -63,9 +70,3 @@ class ICONForEmotionRecognition(EmotionPreTrainedModel):
             attentions.append(over_dialogue(over_batch(weights, real)))
             states = memory.unbind(1)
         return over_batch(query, real), tuple(attentions), heard.remembered(config.window)
-
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if module is self.classifier:
-            init.normal_(module.weight, std=0.01)
-            init.zeros_(module.bias)
