@@ -108,6 +108,7 @@ def test_a_still_encoder_is_taken_as_it_is_and_saved_with_the_system(rows, place
     torch.testing.assert_close(
         torch.from_numpy(found.logits), torch.from_numpy(outcome.predictions["test"].logits), atol=1e-5, rtol=1e-4
     )
+    assert f"pretrained text encoder: {source}" in outcome.notes
     emotions = predict_dialogue(
         model, processor, [{"text": "lake so", "speaker": "a"}, {"text": "well", "speaker": "b"}]
     )
@@ -203,6 +204,9 @@ def test_what_cannot_be_pretrained_is_refused(place):
     sound = parse_recipe(text, "one", ["pretrained.audio=x"])
     with pytest.raises(RecipeError, match=r"pretrained\.audio"):
         start_encoders(build_model(sound), sound)
+    rates = parse_recipe(TWO_STAGES, "two", ["training.layer_decay=0.9"])
+    with pytest.raises(RecipeError, match=r"training\.layer_decay"):
+        start_encoders(build_model(rates), rates)
     single = parse_recipe(text, "one", ["training.unit=utterance"])
     with pytest.raises(RecipeError, match=r"training\.unit"):
         start_encoders(build_model(single), single)
