@@ -167,7 +167,7 @@ def test_activation_checkpointing_reaches_a_pretrained_encoder():
     batch, gradients = {**a_batch(), "labels": torch.zeros(2, 3, dtype=torch.int64)}, []
     for checkpointing in (False, True):
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         assert all(block.gradient_checkpointing == checkpointing for block in model.encoders[0].blocks)
         model.zero_grad()
         torch.manual_seed(1)
