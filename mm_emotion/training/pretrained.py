@@ -59,13 +59,17 @@ def start_encoders(model: torch.nn.Module, recipe: Recipe) -> None:
     """Load the weights that the recipe names into the backbones of an untrained model; others stay as drawn.
 
     Raises:
-        RecipeError: no encoder of the model is of that modality, or earlier utterances are wanted of single ones.
+        RecipeError: no encoder of the model is of that modality, there is none for the rates that the recipe gives, or
+            earlier utterances are wanted of single ones.
         CheckpointError: the weights are not there, or do not fit.
     """
     encoders = encoders_of(model)
     for modality in recipe.pretrained:
         if modality not in [encoder.config.modality for encoder in encoders] and not recipe.encoders:
             raise RecipeError(f"pretrained.{modality}", f"a {KIND} of {modality} in the model", "none")
+    for field in ("backbone_learning_rate", "layer_decay"):
+        if not encoders and getattr(recipe.training, field) is not None:
+            raise RecipeError(f"training.{field}", f"a {KIND} in the model", "none")
     for encoder in encoders:
         if encoder.config.previous_turns and recipe.training.unit != "dialogue":
             raise RecipeError("training.unit", "dialogue: an encoder reads previous turns", recipe.training.unit)

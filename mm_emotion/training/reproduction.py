@@ -80,7 +80,7 @@ def run_seed(
     notes = validate_split(corpus, split)
     job = Job(split, seed, Path(out), accelerator or make_accelerator(recipe), progress_bar, state_seconds)
     processor, rows = _featurize(recipe, corpus, job)
-    job, notes = replace(job, processor=processor), [*notes, *_feature_notes(processor)]
+    job, notes = replace(job, processor=processor), [*notes, *_feature_notes(processor), *_pretrained_notes(recipe)]
     outputs, curve = None, {}
     if recipe.frames is None:
         model, system, rows = _train_system(recipe, rows, job)
@@ -165,6 +165,12 @@ def _feature_notes(processor: EmotionProcessor) -> list[str]:
     if processor.word_sequences is not None:
         notes.append(f"word vectors of text: {processor.word_sequences.coverage}")
     return notes
+
+
+def _pretrained_notes(recipe: Recipe) -> list[str]:
+    """Which weights come from elsewhere."""
+    places = dict.fromkeys(pair for stage in all_stages(recipe) for pair in stage.pretrained.items())
+    return [f"pretrained {modality} encoder: {place}" for modality, place in places]
 
 
 def _table(vectors: list[np.ndarray | None]) -> np.ndarray:

@@ -174,7 +174,8 @@ def fit_stage_one(
     recipe = stage_one_recipe(encoder, parent)
     folder = job.folder(recipe)
     model = _still_encoder(encoder, recipe, job)
-    if model is None:
+    is_still = model is not None
+    if not is_still:
         model = fit(recipe, rows, job, folder, recipe.name)
         vectors = _encode(model, recipe, rows, job, encoder.output)
     else:
@@ -185,7 +186,7 @@ def fit_stage_one(
         media = ("audio_path", "video_path") if column == "audio" else ("video_path",)
         for name in (column,) if column in rows.column_names else media:
             present |= np.array([value is not None and len(value) > 0 for value in column_values(rows, name)])
-    if encoder.training_features == "in_fold":
+    if encoder.training_features == "in_fold" or is_still:
         return model, vectors, present
     if job.split.unit != "dialogue":
         raise RecipeError("encoders.training_features", "in_fold where the split cuts dialogues", "out_of_fold")

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from mm_emotion.data.splits import resolve_split
 from mm_emotion.errors import CheckpointError, RecipeError
-from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system
+from mm_emotion.pipeline import load_system
 from mm_emotion.training import pretrained, stages
 from mm_emotion.training.loop import train
 from mm_emotion.training.pretrained import features_of, parameter_groups, start_encoders, with_backbones
@@ -108,9 +108,9 @@ def test_a_still_encoder_is_taken_as_it_is_and_saved_with_the_system(rows, place
     torch.testing.assert_close(
         torch.from_numpy(found.logits), torch.from_numpy(outcome.predictions["test"].logits), atol=1e-5, rtol=1e-4
     )
-    predict = MultimodalEmotionPipeline(model, processor=processor)
-    emotions = predict([{"text": "lake so", "speaker": "a"}, {"text": "well", "speaker": "b"}])
-    assert len(emotions) == 2
+    assert f"pretrained text encoder: {source}" in outcome.notes
+    batch = processor([{"text": "lake so", "speaker": "a"}, {"text": "well", "speaker": "b"}])
+    assert model(**batch).logits.shape == (1, 2, 6)
 
 
 def test_end_to_end_every_layer_learns_and_the_system_stands_alone(rows, place, tmp_path):
@@ -129,7 +129,7 @@ def test_end_to_end_every_layer_learns_and_the_system_stands_alone(rows, place, 
     torch.testing.assert_close(
         torch.from_numpy(found.logits), torch.from_numpy(outcome.predictions["test"].logits), atol=1e-5, rtol=1e-4
     )
-    assert len(MultimodalEmotionPipeline(model, processor=processor)("lake so")) == 1
+    assert model(**processor({"text": "lake so"})).logits.shape == (1, 1, 6)
 
 
 def test_what_a_still_encoder_makes_is_made_once(rows, place, tmp_path, monkeypatch):
@@ -202,6 +202,9 @@ def test_what_cannot_be_pretrained_is_refused(place):
     sound = parse_recipe(text, "one", ["pretrained.audio=x"])
     with pytest.raises(RecipeError, match=r"pretrained\.audio"):
         start_encoders(build_model(sound), sound)
+    rates = parse_recipe(TWO_STAGES, "two", ["training.layer_decay=0.9"])
+    with pytest.raises(RecipeError, match=r"training\.layer_decay"):
+        start_encoders(build_model(rates), rates)
     single = parse_recipe(text, "one", ["training.unit=utterance"])
     with pytest.raises(RecipeError, match=r"training\.unit"):
         start_encoders(build_model(single), single)
