@@ -27,11 +27,23 @@ struct ScanArguments {
   const std::optional<Tensor>&history, &history_lengths;
 };
 
+// A matrix or a bias, read where it lies as long as its rows lie in one piece each.
+template <typename T>
+struct Lines {
+  explicit Lines(const Tensor& tensor)
+      : held(tensor.stride(tensor.dim() - 1) == 1 ? tensor : torch::stable::contiguous(tensor)),
+        data(static_cast<const T*>(held.data_ptr())), stride(held.stride(0)) {}
+  Tensor held;
+  const T* data;
+  int64_t stride;  // from one row to the next
+};
+
 template <typename T>
 struct Scan {
   explicit Scan(const ScanArguments& given, ScalarType type, const char* name);
 
   const T* weight(int64_t way, Weight which) const { return weights[way * share + which].data; }
+  int64_t stride(int64_t way, Weight which) const { return weights[way * share + which].stride; }
   int64_t position(int64_t way, int64_t dialogue, int64_t step) const {
     return way == 1 ? lengths.data[dialogue] - 1 - step : step;
   }
@@ -50,7 +62,7 @@ struct Scan {
   Rows<T> queries, history;
   Rows<int64_t> speakers, lengths, history_lengths;
   Rows<bool> keep;
-  std::vector<Rows<T>> weights;
+  std::vector<Lines<T>> weights;
   std::vector<int64_t> order;    // dialogues, longest first
   std::vector<int64_t> offsets;  // packed row of the first dialogue at each step
 };
@@ -193,6 +205,21 @@ struct Trace {
   }
   T *gates_g, *gates_p, *gates_e, *q_before, *q_after, *context, *g_before, *e_before;
   T *gates_l = nullptr, *party_before = nullptr;
+};
+
+// Gradients of the pre-activations of all gates, in the packed rows of the trace.
+template <typename T>
+struct Gates {
+  Gates(const Scan<T>& scan, T* data) {
+    Blocks<T> blocks(data, scan.rows);
+    g = blocks.take(4 * scan.g), p = blocks.take(4 * scan.p), e = blocks.take(4 * scan.e);
+    if (!scan.listener) return;
+    l = blocks.take(4 * scan.parties * scan.p), heard = blocks.take(3 * scan.p);
+  }
+  static int64_t width(const Scan<T>& scan) {
+    return 4 * (scan.g + scan.p + scan.e) + (scan.listener ? (4 * scan.parties + 3) * scan.p : 0);
+  }
+  T *g, *p, *e, *l = nullptr, *heard = nullptr;
 };
 
 template <typename T>
