@@ -19,11 +19,7 @@ STABLE_TORCH_LIBRARY(mm_emotion, m) {
       "dialogue_rnn_scan_chain(Tensor? d_emotion, Tensor? d_global, Tensor? d_party, Tensor queries, Tensor speakers, "
       "Tensor lengths, Tensor[] weights, Tensor? keep_mask, float keep_scale, int num_parties, Tensor? history, "
       "Tensor? history_lengths, Tensor global_states, Tensor attentions, Tensor reserve) -> (Tensor, Tensor, Tensor)");
-  // On the CPU, the gradients of all weights from what the two passes kept.
-  m.def(
-      "dialogue_rnn_scan_weights(Tensor queries, Tensor speakers, Tensor lengths, Tensor[] weights, int num_parties, "
-      "Tensor reserve, Tensor d_gates) -> Tensor[]");
-  // The whole of it; mm_emotion/ops/_dialogue_rnn_scan_native.py puts it together.
+  // The whole of it; mm_emotion/ops/_dialogue_rnn_scan_native.py adds the weight gradients.
   m.def(
       "dialogue_rnn_scan_backward(Tensor? d_emotion, Tensor? d_global, Tensor? d_party, Tensor queries, "
       "Tensor speakers, Tensor lengths, Tensor[] weights, Tensor? keep_mask, float keep_scale, int num_parties, "

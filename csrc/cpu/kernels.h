@@ -21,9 +21,6 @@ struct Kernels {
 
   // to[j * count + i] = rows[i][j] for j < size; may write up to a vector more behind the last.
   void (*interleave)(int64_t count, int64_t size, const T* const* rows, T* to);
-  // to[j * width + i] = from[j * stride + i] for j < size, i < count <= stride; may write up to a vector more behind the
-  // count of a line, and behind the last.
-  void (*gather)(int64_t size, int64_t stride, int64_t count, const T* from, int64_t width, T* to);
   // Values first to first + k of m rows as multiply reads them; may write up to a vector more behind the last.
   void (*pack)(int64_t m, int64_t k, const T* const* rows, int64_t first, T* packed);
   // c (m, columns) = or += packed rows times a panel (k, columns)

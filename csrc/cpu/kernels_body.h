@@ -121,19 +121,6 @@ void interleave(int64_t count, int64_t size, const T* const* rows, T* to) {
     for (int64_t i = 0; i < count; ++i) to[j * count + i] = rows[i][j];
 }
 
-// As long as a vector that runs over the end of its line ends within the next one, all are read whole.
-template <typename T>
-void gather(int64_t size, int64_t stride, int64_t count, const T* from, int64_t width, T* to) {
-  using S = Simd<T>;
-  constexpr int64_t soon = 16;
-  for (int64_t j = 0; j < size; ++j, from += stride, to += width)
-    for (int64_t i = 0; i < count; i += S::kLanes) {
-      __builtin_prefetch(from + soon * stride + i);
-      const bool whole = j + 1 < size && stride >= S::kLanes;
-      S::store(to + i, whole ? S::load(from + i) : S::load(from + i, count - i));
-    }
-}
-
 // c (ROWS, columns) = or += packed rows (k, ROWS) times a panel.
 template <typename T, int ROWS>
 void tile(int64_t k, const T* a, const T* panel, T* c, bool add) {
@@ -351,7 +338,7 @@ void unmix(
 template <typename T>
 const Kernels<T>& table(const char* name) {
   static const Kernels<T> all{
-      name,   2 * Simd<T>::kLanes, TILE,    interleave<T>, gather<T>,  pack<T>, multiply<T>,
-      gru<T>, gru_backward<T>,     dots<T>, mix<T>,        softmax<T>, unmix<T>};
+      name, 2 * Simd<T>::kLanes, TILE,   interleave<T>, pack<T>, multiply<T>, gru<T>, gru_backward<T>,
+      dots<T>, mix<T>,           softmax<T>, unmix<T>};
   return all;
 }

@@ -207,21 +207,6 @@ struct Trace {
   T *gates_l = nullptr, *party_before = nullptr;
 };
 
-// Gradients of the pre-activations of all gates, in the packed rows of the trace.
-template <typename T>
-struct Gates {
-  Gates(const Scan<T>& scan, T* data) {
-    Blocks<T> blocks(data, scan.rows);
-    g = blocks.take(4 * scan.g), p = blocks.take(4 * scan.p), e = blocks.take(4 * scan.e);
-    if (!scan.listener) return;
-    l = blocks.take(4 * scan.parties * scan.p), heard = blocks.take(3 * scan.p);
-  }
-  static int64_t width(const Scan<T>& scan) {
-    return 4 * (scan.g + scan.p + scan.e) + (scan.listener ? (4 * scan.parties + 3) * scan.p : 0);
-  }
-  T *g, *p, *e, *l = nullptr, *heard = nullptr;
-};
-
 template <typename T>
 inline void drop(int64_t size, T* values, const bool* kept, T scale) {
   for (int64_t i = 0; i < size; ++i) values[i] = kept[i] ? values[i] * scale : T(0);

@@ -82,12 +82,9 @@ def _scan_backward(
         d_emotion, d_global, d_party, queries, speakers, lengths, weights, keep_mask, keep_scale, num_parties,
         history, history_lengths, global_states, attentions, reserve,
     )  # fmt: skip
-    if lengths.device.type == "cpu":
-        d_weights = torch.ops.mm_emotion.dialogue_rnn_scan_weights(
-            queries, speakers, lengths, weights, num_parties, reserve, d_gates
-        )
-    else:  # where a length may not be asked for, there is a row for each cell, 0 on padding
-        d_weights = weight_gradients(weights, len(queries), num_parties, speakers.numel(), reserve, d_gates)
+    # On the CPU a row for each real utterance; where a length may not be asked for, one for each cell, 0 on padding.
+    rows = int(lengths.sum()) if lengths.device.type == "cpu" else speakers.numel()
+    d_weights = weight_gradients(weights, len(queries), num_parties, rows, reserve, d_gates)
     return d_inputs, d_queries, [d.to(weight.dtype) for d, weight in zip(d_weights, weights, strict=True)]
 
 

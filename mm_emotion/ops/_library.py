@@ -30,10 +30,9 @@ OPS = (
     "tensor_fusion_linear_backward",
     "dialogue_rnn_scan",
     "dialogue_rnn_scan_chain",
-    "dialogue_rnn_scan_weights",
     "dialogue_rnn_scan_backward",
 )
-WITHOUT_CUDA_KERNEL = {"dialogue_rnn_scan_weights", "dialogue_rnn_scan_backward"}  # made of others, in Python
+WITHOUT_CUDA_KERNEL = {"dialogue_rnn_scan_backward"}  # made of others, in Python
 
 # A plain global: torch.compile can neither read a ContextVar nor see it change.
 _reference = False
