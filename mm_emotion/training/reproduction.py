@@ -19,7 +19,7 @@ from mm_emotion.data.rows import check_rows, column_values
 from mm_emotion.data.splits import Split, validate_split
 from mm_emotion.errors import CorpusError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
-from mm_emotion.schema import SPLITS
+from mm_emotion.schema import MODALITIES, SPLITS
 from mm_emotion.training.encoding import add_vectors
 from mm_emotion.training.evaluation import (
     Prediction,
@@ -107,11 +107,12 @@ def _train_system(recipe: Recipe, rows: Dataset, job: Job) -> tuple[torch.nn.Mod
 
 
 def open_corpus_of(recipe: Recipe, path: Path | None = None) -> Dataset:
-    """The corpus of a recipe, its scenario alone, with the feature columns it neither makes nor encodes itself."""
-    made = {name for stage in all_stages(recipe) for name in (*stage.features, *stage.encoders)}
+    """The corpus of a recipe, its scenario alone, with the feature columns that some stage reads and none makes."""
+    stages = all_stages(recipe)
+    made = {name for stage in stages for name in stage.features}
     with torch.device("meta"):
-        read = build_model(recipe).config.modalities
-    features = [name for name in read if name not in made]
+        read = {name for stage in stages for name in build_model(stage).config.modalities if name not in stage.encoders}
+    features = [name for name in MODALITIES if name in read - made]
     rows = open_corpus(recipe.corpus.name, recipe.corpus.labels, path, features)
     if recipe.corpus.scenario == "all":
         return rows
