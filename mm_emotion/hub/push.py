@@ -13,6 +13,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 from mm_emotion.errors import CheckpointError
 from mm_emotion.features.extractor import FILE_NAME as ARRAYS_FILE
 from mm_emotion.features.latent_semantic import FILE_NAME as LATENT_FILE
+from mm_emotion.features.pretrained_tokenizer import FOLDER as TOKENIZER_FOLDER
+from mm_emotion.features.word_sequences import FILE_NAME as SEQUENCES_FILE
 from mm_emotion.hub.card import write_card
 from mm_emotion.hub.remote_code import add_remote_code
 from mm_emotion.hub.system import SEEDS_FILE
@@ -22,7 +24,7 @@ from mm_emotion.training.confusion import FILE_NAME as CONFUSION_FILE
 from mm_emotion.training.saved import recipe_of
 
 NEEDED = (*SYSTEM_FILES, "recipe.yaml", "results.csv")
-OPTIONAL = (ARRAYS_FILE, LATENT_FILE, SEEDS_FILE, CONFUSION_FILE)
+OPTIONAL = (ARRAYS_FILE, LATENT_FILE, SEQUENCES_FILE, SEEDS_FILE, CONFUSION_FILE)
 WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 
 
@@ -83,17 +85,21 @@ def gathered(folder: Path, repository: str, stated: Consent | None) -> Iterator[
         copy = Path(temporary)
         for path in [*weights, *(folder / name for name in (*NEEDED, *OPTIONAL) if (folder / name).is_file())]:
             shutil.copyfile(path, copy / path.name)
-        _forget_place_of_word_vectors(copy / "recipe.yaml")
+        if (folder / TOKENIZER_FOLDER).is_dir():
+            shutil.copytree(folder / TOKENIZER_FOLDER, copy / TOKENIZER_FOLDER)
+        _forget_places(copy / "recipe.yaml")
         card = write_card(copy, repository, stated)
         add_remote_code(copy)
         yield {str(path.relative_to(copy)): path for path in sorted(copy.rglob("*")) if path.is_file()}, card
 
 
-def _forget_place_of_word_vectors(path: Path) -> None:
-    """Leave the name of the file that word vectors came from, not the folder it had on this machine."""
-    vectors = recipe_of(path.parent).features.get("input_ids", {}).get("word_vectors")
-    if vectors:
-        place = str(vectors["path"])
+def _forget_places(path: Path) -> None:
+    """Leave the names of files and folders that a training started from, not where they were on this machine."""
+    recipe = recipe_of(path.parent)
+    vectors = recipe.features.get("input_ids", {}).get("word_vectors")
+    places = [str(vectors["path"])] if vectors else []
+    places += [place for place in recipe.pretrained.values() if Path(place).is_absolute()]
+    for place in places:
         path.write_text(path.read_text(encoding="utf-8").replace(place, Path(place).name), encoding="utf-8")
 
 

@@ -57,7 +57,8 @@ def assemble_reference(folders: Mapping[int, Path], rows: Sequence[Mapping[str, 
     out = Path(out)
     with replace_folder(out) as temporary:
         for path in sorted(Path(folders[published_seed(rows)]).iterdir()):
-            shutil.copyfile(path, temporary / path.name)
+            copy = shutil.copytree if path.is_dir() else shutil.copyfile
+            copy(path, temporary / path.name)
         write_results(temporary / SEEDS_FILE, rows)
         write_card(temporary, str(out))
     return out

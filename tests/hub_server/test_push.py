@@ -57,6 +57,17 @@ def test_the_place_of_word_vectors_stays_at_home(system, hub, tmp_path):
     assert "/home/me" not in text
 
 
+def test_a_pretrained_encoder_brings_its_tokenizer_and_leaves_its_place_at_home(system, hub, tmp_path):
+    folder = shutil.copytree(system, tmp_path / "model")
+    (folder / "pretrained_tokenizer").mkdir()
+    (folder / "pretrained_tokenizer" / "tokenizer.json").write_text("{}")
+    save_recipe(load_recipe("ours/iemocap_minilm", ["pretrained.text=/home/me/minilm"]), folder / "recipe.yaml")
+    push_system(folder, NAME, **STATED)
+    files = hub.store.find("model", NAME).commit_at("main").files
+    assert files["pretrained_tokenizer/tokenizer.json"].data == b"{}"
+    assert "/home/me" not in files["recipe.yaml"].data.decode()
+
+
 def test_a_second_push_replaces_what_the_first_left(system, hub, client):
     push_system(system, NAME, **STATED)
     client.upload_file(path_or_fileobj=b"x", path_in_repo="model-00001-of-00002.safetensors", repo_id=NAME)
