@@ -177,6 +177,7 @@ def test_no_recipe_hides_code_in_its_text():
             "features",
             "encoders",
             "children",
+            "frames",
             "model",
             "training",
             "protocol",
