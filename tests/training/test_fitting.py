@@ -138,7 +138,7 @@ def test_weights_are_chosen_where_experts_disagree(rows, monkeypatch):
     right = torch.nn.functional.one_hot(torch.from_numpy(dataset.labels), 6).float()
     said = torch.stack([right.roll(1, 1) * 3, right * 2], 1).log_softmax(-1)  # (N, 2, 6)
     present = torch.ones(said.shape[:2], dtype=torch.bool)
-    monkeypatch.setattr(fitting, "_expert_outputs", lambda *_: (said, present))
+    monkeypatch.setattr(fitting, "expert_outputs", lambda *_: (said, present))
     fitting.choose_weights(model, dataset, COLLATOR, "unweighted_accuracy")
     assert model.config.weights == [0.4, 0.6]
 

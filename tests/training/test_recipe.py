@@ -180,6 +180,7 @@ def test_no_recipe_hides_code_in_its_text():
             "encoders",
             "children",
             "pretrained",
+            "frames",
             "model",
             "training",
             "protocol",
