@@ -56,6 +56,14 @@ CORPUS_TERMS = {
         "Zadeh et al. (2018). Multimodal language analysis in the wild: CMU-MOSEI dataset and interpretable dynamic "
         "fusion graph. ACL.",
     ),
+    "mmmo": CorpusTerms(
+        "ICT-MMMO",
+        "http://multicomp.cs.cmu.edu/resources/ict-mmmo-dataset/",
+        "for academic research; the videos belong to those who published them",
+        None,
+        "Wöllmer et al. (2013). YouTube movie reviews: sentiment analysis in an audio-visual context. "
+        "IEEE Intelligent Systems 28(3), 46-53.",
+    ),
     "semaine": CorpusTerms(
         "SEMAINE",
         "https://semaine-db.eu/",
