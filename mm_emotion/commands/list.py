@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> None:
     if options.families:
         if options.paper is not None or options.modality:
             raise RecipeError("--families", "neither --paper nor --modality, which choose recipes", "both")
-        from mm_emotion.models.catalogue import families
+        from mm_emotion.training.families import families
 
         known = families()
         lines = [f"{family['model_type']}: {family['summary']}" for family in known]

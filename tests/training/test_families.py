@@ -6,7 +6,7 @@ import pytest
 
 from mm_emotion.__main__ import main
 from mm_emotion.models import MODELS
-from mm_emotion.models.catalogue import families
+from mm_emotion.training.families import families
 
 FAMILIES = {family["model_type"]: family for family in families()}
 
