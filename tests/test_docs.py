@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mm_emotion.__main__ import parse
+from mm_emotion.__main__ import main, parse
 from mm_emotion.features.column import ColumnFeature
+
+ON_THE_DEMO = ("quick_start", "your_own_data")
+"""Pages whose snippets run where `make demo` has left a system and its corpus."""
 
 DOCS = sorted((Path(__file__).resolve().parent.parent / "docs").glob("*.md"))
 
@@ -17,7 +20,43 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("page", [page for page in DOCS if blocks(page, "python")], ids=lambda page: page.stem)
+@pytest.fixture
+def demo_folder(system, prepared, tmp_path, monkeypatch):
+    """A working folder with what `make demo` leaves, and the csv of turns that a page shows."""
+    demo = tmp_path / "build" / "demo"
+    demo.mkdir(parents=True)
+    (demo / "model").symlink_to(system)
+    (demo / "corpus").symlink_to(prepared)
+    (turns,) = blocks(DOCS[0].with_name("your_own_data.md"), "csv")
+    (tmp_path / "turns.csv").write_text(turns, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ON_THE_DEMO)
+def test_snippets_run_on_what_the_demo_leaves(name, demo_folder):
+    page = DOCS[0].with_name(f"{name}.md")
+    for code in blocks(page, "python"):
+        exec(compile(code, page.name, "exec"), {})
+    for line in "".join(blocks(page, "bash")).splitlines():
+        words = shlex.split(line)[1:]
+        if words[0] == "demo":  # a server, which runs until it is stopped
+            assert parse(words).command == "demo"
+        else:
+            assert main(words) == 0, line
+    written = {
+        "quick_start": ("emotions.json", "build/report/report.md", "build/figures", "build/results.html"),
+        "your_own_data": ("emotions.csv", "emotions.srt"),
+    }
+    for path in written[name]:
+        assert (demo_folder / path).exists(), path
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in DOCS if blocks(page, "python") and page.stem not in ON_THE_DEMO],
+    ids=lambda page: page.stem,
+)
 def test_python_runs(page):
     for code in blocks(page, "python"):
         exec(compile(code, page.name, "exec"), {})
