@@ -38,11 +38,12 @@ def _fits(value: object, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
-def _describe(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
+    """An annotated type in words."""
     if get_origin(hint) is Literal:
         return " | ".join(map(repr, get_args(hint)))
     if get_origin(hint) in (Union, UnionType):
-        return " | ".join(_describe(option) for option in get_args(hint))
+        return " | ".join(describe_type(option) for option in get_args(hint))
     if hint is NoneType:
         return "None"
     return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint).replace("typing.", "")
@@ -53,7 +54,7 @@ def check_type(field: str, value: object, hint: Any) -> None:
     if not _fits(value, hint):
         known = [option for option in get_args(hint) if isinstance(option, str)]
         known += [name for option in get_args(hint) if get_origin(option) is Literal for name in get_args(option)]
-        raise ConfigError(field, _describe(hint), repr(value), nearest(str(value), known))
+        raise ConfigError(field, describe_type(hint), repr(value), nearest(str(value), known))
 
 
 class EmotionConfig(PreTrainedConfig):
@@ -81,7 +82,7 @@ class EmotionConfig(PreTrainedConfig):
     problem_type: Literal["single_label_classification", "regression"] | None = None
 
     def __setattr__(self, key: str, value: object) -> None:
-        hint = self._own_hints().get(key)
+        hint = self.own_hints().get(key)
         if hint is not None:
             check_type(key, value, hint)
         super().__setattr__(key, value)
@@ -164,7 +165,7 @@ class EmotionConfig(PreTrainedConfig):
             raise ConfigError(field, "a probability in [0, 1)", repr(value))
 
     @classmethod
-    def _own_hints(cls) -> dict[str, Any]:
+    def own_hints(cls) -> dict[str, Any]:
         """Types of the fields that this package declares, per class."""
         if "_hints" not in cls.__dict__:
             inherited = {field.name for field in fields(PreTrainedConfig)} - {"problem_type"}

@@ -149,7 +149,7 @@ class EmotionPreTrainedModel(PreTrainedModel):
         return self.classify(hidden_states), DialogueState(own, tensors)
 
     def _shape_name(self) -> str:
-        own = {name: getattr(self.config, name) for name in sorted(self.config._own_hints())}
+        own = {name: getattr(self.config, name) for name in sorted(self.config.own_hints())}
         digest = hashlib.sha256(json.dumps(own, sort_keys=True, default=str).encode()).hexdigest()
         return f"{self.config.model_type} {digest[:12]}"
 

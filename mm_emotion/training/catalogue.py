@@ -1,7 +1,8 @@
 """What there is to train: every recipe of the package in one table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
@@ -13,11 +14,15 @@ from mm_emotion.training.stages import all_stages, build_model
 
 @dataclass(frozen=True)
 class Entry:
-    """One recipe with what its model eats and whether it needs later utterances."""
+    """One recipe with what its model eats, whether it needs later utterances, and its size.
+
+    `parameters` are those of the recipe's own model, without the encoders that have recipes of their own.
+    """
 
     recipe: Recipe
     modalities: tuple[str, ...]
     is_causal: bool
+    parameters: int
 
     @property
     def paper(self) -> str:
@@ -61,16 +66,38 @@ def table(found: Sequence[Entry]) -> str:
     )
 
 
+def described(entry: Entry) -> dict[str, Any]:
+    """An entry as plain data; published figures are as printed, which is percent but for a regression."""
+    recipe = entry.recipe
+    return {
+        "name": recipe.name,
+        "model_type": recipe.model["model_type"],
+        "modalities": list(entry.modalities),
+        "causal": entry.is_causal,
+        "parameters": entry.parameters,
+        "corpus": asdict(recipe.corpus),
+        "task": "regression" if recipe.is_regression else "classification",
+        "label_names": list(recipe.label_names),
+        "encoders": {modality: encoder.recipe for modality, encoder in recipe.encoders.items()},
+        "children": recipe.children,
+        "paper": None if recipe.paper is None else asdict(recipe.paper),
+        "published": recipe.published,
+        "note": recipe.note,
+    }
+
+
 def _paper(name: str) -> str:
     return name.split("/")[0]
 
 
 def _entry(recipe: Recipe) -> Entry:
     with torch.device("meta"):
-        config = build_model(recipe).config
+        model = build_model(recipe)
+    config = model.config
     reads = {
         *config.modalities,
         *(name for stage in all_stages(recipe) for name in (*stage.features, *stage.pretrained)),
     }
     reads = {"text" if key == "input_ids" else key for key in reads}
-    return Entry(recipe, tuple(modality for modality in MODALITIES if modality in reads), config.is_causal)
+    modalities = tuple(modality for modality in MODALITIES if modality in reads)
+    return Entry(recipe, modalities, config.is_causal, sum(weights.numel() for weights in model.parameters()))

@@ -3,6 +3,7 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from mm_emotion.atomic import replace_file
 from mm_emotion.errors import CheckpointError
 from mm_emotion.figures import confusion_figure
 from mm_emotion.training.evaluation import (
+    LEGACY,
     Prediction,
     intervals,
     part_results,
@@ -144,8 +146,29 @@ AFFECT_COLUMNS = {
 _RUN = ("recipe", "corpus", "labels", "split", "selected_on")
 
 
-def render_results(rows: Sequence[Mapping[str, str]], recipes: Mapping[str, Recipe]) -> str:
-    """Markdown of a results file: for each recipe the published figure beside ours, mean and deviation over seeds.
+@dataclass(frozen=True)
+class ResultTable:
+    """Cells of the runs of one protocol, strict or legacy, and one kind of label."""
+
+    is_legacy: bool
+    chief: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+SECTIONS = {
+    False: ("Strict", "Epochs chosen without the test part. A split whose features saw test labels says so."),
+    True: (
+        "Legacy (leaks)",
+        "Epochs chosen on the test set, or parts of a split that share dialogues, as in much published code: "
+        "for comparison with published figures alone.",
+    ),
+}
+"""Heading and explanation of the results that are legacy (True) and of those that are not."""
+
+
+def result_tables(rows: Sequence[Mapping[str, str]], recipes: Mapping[str, Recipe]) -> list[ResultTable]:
+    """Each recipe's published figure beside ours, mean and deviation over seeds; strict tables before legacy ones.
 
     `rows` are those of `evaluation.read_results`. A cell without a run stays empty.
     """
@@ -156,16 +179,29 @@ def render_results(rows: Sequence[Mapping[str, str]], recipes: Mapping[str, Reci
         cell = row["metric"] if row["fold"] == "test" else f"{row['fold']} {row['metric']}"
         grouped[run][cell].append(float(row["value"]))
         facts[run] = row
-    lines: list[str] = []
-    for chief, columns, scale in (("weighted_f1", CLASS_COLUMNS, 100), ("mean_absolute_error", AFFECT_COLUMNS, 1)):
-        table = [
-            _result_row(run, grouped[run], facts[run], recipes.get(run[0]), chief, columns, scale)
-            for run in sorted(grouped)
-            if chief in grouped[run]
-        ]
-        if table:
+    tables = []
+    for is_legacy in SECTIONS:
+        for chief, columns, scale in (("weighted_f1", CLASS_COLUMNS, 100), ("mean_absolute_error", AFFECT_COLUMNS, 1)):
+            cells = [
+                _result_row(run, grouped[run], facts[run], recipes.get(run[0]), chief, columns, scale)
+                for run in sorted(grouped)
+                if chief in grouped[run] and (facts[run]["selected_on"] == LEGACY) == is_legacy
+            ]
             header = ["recipe", "labels", "split", "selected on", "seeds", "causal", "parameters", f"published {chief}"]
-            lines += [*markdown_table([*header, *columns, "95 % over dialogues"], table), ""]
+            if cells:
+                tables.append(ResultTable(is_legacy, chief, [*header, *columns, "95 % over dialogues"], cells))
+    return tables
+
+
+def render_results(tables: Sequence[ResultTable]) -> str:
+    """Markdown of the tables, strict and legacy under headings of their own."""
+    lines: list[str] = []
+    for is_legacy, (title, explanation) in SECTIONS.items():
+        section = [table for table in tables if table.is_legacy == is_legacy]
+        if section:
+            lines += [f"## {title}", "", explanation, ""]
+        for table in section:
+            lines += [*markdown_table(table.header, table.rows), ""]
     return "\n".join(lines)
 
 
@@ -195,18 +231,21 @@ def _result_row(
     ]
 
 
+def read_tables(results: Path) -> list[ResultTable]:
+    """The tables of a results file, with the published figures of the recipes that the package has."""
+    rows = read_results(results)
+    names = {row["recipe"] for row in rows} & set(list_recipes())
+    return result_tables(rows, {name: load_recipe(name) for name in names})
+
+
 def write_leaderboard(results: Path) -> str:
     """Render a results file into `RESULTS.md` beside it; returns the text."""
-    known = set(list_recipes())
-    rows = read_results(results)
-    recipes = {name: load_recipe(name) for name in {row["recipe"] for row in rows} & known}
     text = (
         "# Results\n\n"
         "Rendered from `results.csv`; every row comes from a run. Classes in percent, mean ± standard deviation over\n"
-        "seeds; the interval is a bootstrap over test dialogues, averaged over seeds. Rows marked *legacy (leaks)*\n"
-        "chose the epoch on the test set, as much published code does: published figures compare with those.\n"
+        "seeds; the interval is a bootstrap over test dialogues, averaged over seeds.\n"
         "Parameters are those of the recipe's own model, without the encoders that have recipes of their own.\n\n"
-        + render_results(rows, recipes)
+        + render_results(read_tables(results))
     )
     with replace_file(Path(results).with_name("RESULTS.md")) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -7,9 +7,9 @@ import pytest
 
 from mm_emotion.data.splits import Split
 from mm_emotion.errors import CheckpointError
-from mm_emotion.training.evaluation import Prediction, RunFacts, part_results, read_results, write_results
+from mm_emotion.training.evaluation import LEGACY, Prediction, RunFacts, part_results, read_results, write_results
 from mm_emotion.training.recipe import load_recipe, parse_recipe
-from mm_emotion.training.report import render_results, write_leaderboard, write_report
+from mm_emotion.training.report import render_results, result_tables, write_leaderboard, write_report
 from mm_emotion.training.saved import Evaluation
 
 SPLIT = Split("session5_test", True, ("a",), ("b",), ("c",))
@@ -33,7 +33,7 @@ def evaluation(right: float, folder: str, rows: int = 120, recipe=RECIPE, split=
     dialogues = np.array([f"d{index // 10}" for index in range(rows)], dtype=object)
     prediction = Prediction(np.eye(6, dtype=np.float32)[guesses], np.zeros((rows, 1), np.float32), labels, dialogues)
     facts = RunFacts(split, 0, "validation", False, 1234)
-    return Evaluation(Path(folder), recipe, prediction, "test", facts, None, ["a note of the split"])
+    return Evaluation(Path(folder), recipe, prediction, "test", facts, None, ["a note of the split"], ("text",))
 
 
 def test_a_report_names_its_numbers(tmp_path):
@@ -83,6 +83,16 @@ def test_the_table_keeps_label_sets_splits_and_selections_apart(tmp_path):
     assert "55.0 ± 7.1" in two
 
 
+def test_strict_and_legacy_stand_under_headings_of_their_own(tmp_path):
+    path = tmp_path / "results.csv"
+    write_results(path, rows_of(evaluation(0.5, "x"), 0))
+    assert "## Legacy" not in write_leaderboard(path)
+    write_results(path, rows_of(evaluation(0.8, "x"), 0, selected_on=LEGACY))
+    strict, legacy = write_leaderboard(path).split("## Legacy")
+    assert "| 50.0 |" in strict and "| 80.0 |" not in strict
+    assert "| 80.0 |" in legacy and "| 50.0 |" not in legacy
+
+
 def test_features_that_saw_test_labels_are_named_beside_the_split():
     seen = Split("sdk_standard", True, ("a",), ("b",), ("c",), seen_features=True)
     assert {row["split"] for row in rows_of(evaluation(0.5, "x", split=seen), 0)} == {
@@ -93,7 +103,8 @@ def test_features_that_saw_test_labels_are_named_beside_the_split():
 def test_published_figures_stand_beside_ours():
     recipe = load_recipe("bc_lstm/iemocap_bc_lstm_text")
     rows = [{**row, "recipe": recipe.name} for row in rows_of(evaluation(0.5, "x"), 0)]
-    assert "| 54.95 |" in render_results([{k: str(v) for k, v in row.items()} for row in rows], {recipe.name: recipe})
+    tables = result_tables([{key: str(value) for key, value in row.items()} for row in rows], {recipe.name: recipe})
+    assert "| 54.95 |" in render_results(tables)
 
 
 def test_affect_has_a_table_of_its_own():
@@ -103,6 +114,6 @@ def test_affect_has_a_table_of_its_own():
     )  # fmt: skip
     recipe = load_recipe("dialogue_rnn/semaine_valence")
     rows = part_results(recipe, RunFacts(SPLIT, 0, "validation", True, 5), prediction, "test")
-    text = render_results([{key: str(value) for key, value in row.items()} for row in rows], {})
+    text = render_results(result_tables([{key: str(value) for key, value in row.items()} for row in rows], {}))
     assert "| MAE | r | CCC |" in text
     assert "| 0.150 |" in text
