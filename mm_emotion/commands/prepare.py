@@ -6,8 +6,12 @@ from importlib import import_module
 SUMMARY = "raw corpus folder -> prepared dataset"
 EXAMPLES = """\
 mm-emotion prepare iemocap --data-dir /corpora/IEMOCAP_full_release --out data/iemocap --config six_way
+mm-emotion prepare table --data my.csv --out data/mine
 mm-emotion prepare iemocap --help"""
-CORPORA = {"iemocap": ("datasets_scripts.iemocap", "Iemocap")}
+CORPORA = {
+    "iemocap": ("datasets_scripts.iemocap", "Iemocap"),
+    "table": ("datasets_scripts.table", "Table"),
+}
 """Name of a corpus -> module and class of its builder."""
 
 
