@@ -37,13 +37,15 @@ LABEL_SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "cmu_mosi": {"binary": ("negative", "positive")},
     "ravdess": {"emotion": ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")},
     "emodb": {"emotion": ("anger", "boredom", "disgust", "fear", "happiness", "sadness", "neutral")},
+    "table": {"own": ()},
 }
-"""Class names per corpus and label set; the position of a name is its label id."""
+"""Class names per corpus and label set; the position of a name is its label id. () stands for those of the data."""
 
 AFFECT_DIMENSIONS: dict[str, tuple[str, ...]] = {
     "iemocap": ("valence", "activation", "dominance"),
     "semaine": ("valence", "arousal", "expectancy", "power"),
     "sewa": ("arousal", "valence", "liking"),
+    "table": ("affect",),
 }
 
 IEMOCAP_CODES = {

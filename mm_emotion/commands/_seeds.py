@@ -11,8 +11,10 @@ from mm_emotion.errors import MissingLibraryError
 TRACKERS = ("tensorboard", "wandb", "mlflow", "comet_ml")
 
 
-def add_arguments(parser: argparse.ArgumentParser, seeds_help: str) -> None:
-    parser.add_argument("recipe", help="a name from `mm-emotion list` or a YAML file")
+def add_arguments(parser: argparse.ArgumentParser, seeds_help: str, recipe_needed: bool = True) -> None:
+    parser.add_argument(
+        "recipe", nargs=None if recipe_needed else "?", help="a name from `mm-emotion list` or a YAML file"
+    )
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="changes to the recipe")
     add_data_argument(parser)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for runs (default: runs)")
@@ -33,8 +35,11 @@ def _seed(word: str) -> int | str:
     return int(word)
 
 
-def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int]) -> list[dict]:
-    """Train and evaluate a recipe for each seed; its result rows, on the main process alone."""
+def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int], start=None) -> list[dict]:
+    """Train and evaluate a recipe for each seed; its result rows, on the main process alone.
+
+    `start` is a saved system, model and processor, to go on from.
+    """
     import datasets
 
     from mm_emotion.training.recipe import check_seeds
@@ -45,7 +50,7 @@ def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int]) -> list
         raise MissingLibraryError(options.tracker, options.tracker.replace("_", "-"))
     if options.quiet:
         datasets.disable_progress_bars()
-    corpus, split = _open(options, recipe)
+    recipe, corpus, split = _open(options, recipe)
     accelerator = make_accelerator(recipe, options.tracker, options.out)
     rows = []
     for seed in seeds:
@@ -58,6 +63,7 @@ def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int]) -> list
             accelerator=accelerator,
             progress_bar=not options.quiet,
             state_seconds=options.state_seconds,
+            start=start,
         )
         rows += outcome.rows
         if accelerator.is_main_process:
@@ -69,10 +75,11 @@ def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int]) -> list
 
 def _open(options: argparse.Namespace, recipe):
     from mm_emotion.data.splits import resolve_split
-    from mm_emotion.training.reproduction import open_corpus_of
+    from mm_emotion.training.reproduction import open_corpus_of, resolve_labels
 
+    recipe = resolve_labels(recipe, options.data)
     corpus = open_corpus_of(recipe, options.data)
-    return corpus, resolve_split(corpus, recipe.corpus.split)
+    return recipe, corpus, resolve_split(corpus, recipe.corpus.split)
 
 
 def _print_outcome(recipe, seed: int, outcome) -> None:

@@ -1,6 +1,7 @@
 """Named splits: which dialogues train, validate and test, and the check that they keep apart."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from mm_emotion.schema import SPLITS
 
 _FOLD = "session_fold_"
 _SPEAKER_FOLD = "speaker_fold_"
+_FIFTH = "five_fold_"
 _SENTENCES = 3  # dialogue ids of the one training speaker that validate where there are two
 SPLIT_NAMES = (
     "session5_test",
@@ -20,6 +22,7 @@ SPLIT_NAMES = (
     "sdk_standard",
     f"{_FOLD}<k>",
     f"{_SPEAKER_FOLD}<k>",
+    f"{_FIFTH}<k>",
     "validation_utterances_20",
     "last_20_percent",
 )
@@ -56,6 +59,9 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
     - `speaker_fold_<k>`: test is all of the k-th speaker in the order of their names, validation all of the next one
       (after the last comes the first), train the rest. With two speakers, validation is three dialogues of the other
       one, those whose ids have the smallest SHA-256.
+    - `five_fold_<k>`: speakers with the dialogues they share are dealt to five folds, the largest first (three or four
+      folds where there are no more groups); without speakers, or with fewer than three groups, dialogues are. Test is
+      fold k, validation the next one, train the rest.
     - `validation_utterances_20`: test is session 5; validation is a fifth of the other utterances drawn with `seed`, so
       it shares dialogues with train (legacy).
     - `last_20_percent`: test is the last fifth of the utterances in the order of their ids, as Keras cuts a validation
@@ -78,6 +84,8 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
         return _session_fold(rows, int(name.removeprefix(_FOLD)))
     if name.startswith(_SPEAKER_FOLD) and name.removeprefix(_SPEAKER_FOLD).isdecimal():
         return _speaker_fold(rows, int(name.removeprefix(_SPEAKER_FOLD)))
+    if name.startswith(_FIFTH) and name.removeprefix(_FIFTH).isdecimal():
+        return _five_fold(rows, int(name.removeprefix(_FIFTH)))
     raise SplitError("split", f"one of {', '.join(SPLIT_NAMES)}", repr(name))
 
 
@@ -207,6 +215,57 @@ def _speaker_fold(rows: Dataset, number: int) -> Split:
     return Split(
         f"{_SPEAKER_FOLD}{number}", True, train, tuple(validation), test, independent_validation=apart, note=note
     )
+
+
+def _five_fold(rows: Dataset, number: int) -> Split:
+    sizes = Counter(column_values(rows, "dialogue_id"))
+    groups = _speaker_groups(rows)
+    apart = len(groups) >= 3
+    if not apart:
+        groups = [[dialogue] for dialogue in sizes]
+    count = min(5, len(groups))
+    if count < 3:
+        raise SplitError("rows", "at least three dialogues to make folds of", len(groups))
+    if not 1 <= number <= count:
+        raise SplitError("split", f"a fold of 1 to {count}", f"{_FIFTH}{number}")
+    folds: list[list[str]] = [[] for _ in range(count)]
+    filled = [0] * count
+    # Largest first into the emptiest fold: even folds, the same whenever the table is the same.
+    for group in sorted(groups, key=lambda group: (-sum(sizes[dialogue] for dialogue in group), group)):
+        fold = filled.index(min(filled))
+        folds[fold] += group
+        filled[fold] += sum(sizes[dialogue] for dialogue in group)
+    test, validation = set(folds[number - 1]), set(folds[number % count])
+    note = f"fold {number} of {count}, by {'speakers' if apart else 'dialogues'}; validation: fold {number % count + 1}"
+    return Split(
+        f"{_FIFTH}{number}",
+        apart,
+        tuple(dialogue for dialogue in sizes if dialogue not in test | validation),
+        tuple(dialogue for dialogue in sizes if dialogue in validation),
+        tuple(dialogue for dialogue in sizes if dialogue in test),
+        independent_validation=apart,
+        note=note,
+    )
+
+
+def _speaker_groups(rows: Dataset) -> list[list[str]]:
+    """Dialogues that share no speaker with those of another group; none where a dialogue does not name its speakers."""
+    leader: dict[str, str] = {}
+
+    def find(speaker: str) -> str:
+        while leader.setdefault(speaker, speaker) != speaker:
+            leader[speaker] = speaker = leader[leader[speaker]]
+        return speaker
+
+    first: dict[str, str] = {}
+    for dialogue, speaker in zip(column_values(rows, "dialogue_id"), column_values(rows, "speaker"), strict=True):
+        if not speaker:
+            return []
+        leader[find(speaker)] = find(first.setdefault(dialogue, speaker))
+    groups: dict[str, list[str]] = {}
+    for dialogue, speaker in first.items():
+        groups.setdefault(find(speaker), []).append(dialogue)
+    return list(groups.values())
 
 
 def _validation_utterances(rows: Dataset, seed: int) -> Split:
