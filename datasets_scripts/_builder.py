@@ -187,7 +187,9 @@ def _write_parquet(dataset: datasets.Dataset, folder: Path, name: str) -> str:
     """
     path = folder / f"{name}.parquet"
     dataset.to_parquet(path)
-    return path.rename(folder / f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}.parquet").name
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return path.rename(folder / f"{name}-{digest[:12]}.parquet").name
 
 
 def _card(builder: CorpusBuilder, splits: dict[str, datasets.Dataset], files: dict[str, str]) -> str:

@@ -45,6 +45,9 @@ AFFECT_DIMENSIONS: dict[str, tuple[str, ...]] = {
     "iemocap": ("valence", "activation", "dominance"),
     "semaine": ("valence", "arousal", "expectancy", "power"),
     "sewa": ("arousal", "valence", "liking"),
+    "cmu_mosi": ("sentiment",),
+    "cmu_mosei": ("sentiment", "anger", "disgust", "fear", "happy", "sad", "surprise"),
+    "recola": ("arousal", "valence"),
     "table": ("affect",),
 }
 

@@ -9,6 +9,8 @@ mm-emotion prepare iemocap --data-dir /corpora/IEMOCAP_full_release --out data/i
 mm-emotion prepare table --data my.csv --out data/mine
 mm-emotion prepare iemocap --help"""
 CORPORA = {
+    "cmu_mosei": ("datasets_scripts.cmu_mosei", "CmuMosei"),
+    "cmu_mosi": ("datasets_scripts.cmu_mosi", "CmuMosi"),
     "iemocap": ("datasets_scripts.iemocap", "Iemocap"),
     "table": ("datasets_scripts.table", "Table"),
 }
