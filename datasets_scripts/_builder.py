@@ -15,6 +15,7 @@ from pathlib import Path
 import datasets
 import soundfile
 import yaml
+from datasets.exceptions import DatasetGenerationError
 
 from mm_emotion import schema
 from mm_emotion.atomic import replace_folder
@@ -248,7 +249,11 @@ def prepare(
     with replace_folder(out) as folder:
         cache = folder / ".cache"
         builder = builder_class(config_name=config_name, data_dir=data_dir, cache_dir=str(cache), **options)
-        builder.download_and_prepare()
+        try:
+            builder.download_and_prepare()
+        except DatasetGenerationError as error:
+            # `datasets` wraps what is raised while rows are written; ours says what is wrong.
+            raise (error.__cause__ if isinstance(error.__cause__, EmotionError) else error) from None
         splits = {str(name): builder.as_dataset(split=name) for name in builder.info.splits}
         (folder / "data").mkdir()
         files = {name: _write_parquet(dataset, folder / "data", name) for name, dataset in splits.items()}

@@ -32,7 +32,10 @@ LABEL_SETS: dict[str, dict[str, tuple[str, ...]]] = {
         "four_way_exc": ("angry", "excited", "neutral", "sad"),
         "all": (*_SIX, "surprised", "fearful", "disgusted", "other", "undecided"),
     },
-    "meld": {"seven_way": ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")},
+    "meld": {
+        "seven_way": ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"),
+        "three_way": ("neutral", "positive", "negative"),
+    },
     "cmu_mosei": {"six_emotions": ("anger", "disgust", "fear", "happy", "sad", "surprise")},
     "cmu_mosi": {"binary": ("negative", "positive")},
     "ravdess": {"emotion": ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")},

@@ -12,6 +12,10 @@ CORPORA = {
     "cmu_mosei": ("datasets_scripts.cmu_mosei", "CmuMosei"),
     "cmu_mosi": ("datasets_scripts.cmu_mosi", "CmuMosi"),
     "iemocap": ("datasets_scripts.iemocap", "Iemocap"),
+    "meld": ("datasets_scripts.meld", "Meld"),
+    "recola": ("datasets_scripts.recola", "Recola"),
+    "semaine": ("datasets_scripts.semaine", "Semaine"),
+    "sewa": ("datasets_scripts.sewa", "Sewa"),
     "table": ("datasets_scripts.table", "Table"),
 }
 """Name of a corpus -> module and class of its builder."""
