@@ -17,6 +17,9 @@ from mm_emotion.errors import CorpusError, MissingExtraError
 TOUCH = 1e-5
 """Seconds by which intervals must overlap more to count."""
 
+LARGEST = 1 << 28
+"""Bytes of one entry; one of CMU-MOSEI has a tenth of it. A damaged header may claim any size."""
+
 
 class Sequence:
     """One .csd file, open: its entries are read when they are asked for, so that size does not matter.
@@ -101,6 +104,9 @@ class Sequence:
             if shapes["intervals"][0] != shapes["features"][0]:
                 given = f"{shapes['intervals'][0]} intervals, {shapes['features'][0]} features"
                 raise CorpusError(where, "as many intervals as features", given)
+            size = sum(part.nbytes for part in parts.values())
+            if size > LARGEST:
+                raise CorpusError(where, f"at most {LARGEST} bytes in an entry", size)
             intervals = np.asarray(parts["intervals"][()], dtype=np.float64)
             features = np.asarray(parts["features"][()])
         except CorpusError:

@@ -7,6 +7,7 @@ train_splits, dev_splits_complete and output_repeated_splits_test, dia<dialogue>
 Dialogue and utterance numbers have gaps, which are counted.
 """
 
+import math
 import re
 import sys
 from collections import defaultdict
@@ -114,7 +115,8 @@ class Meld(CorpusBuilder):
             raise CorpusError(f"{where}, {column}", f"one of {', '.join(names)}", repr(raw[column][:80]))
         start, end = (_seconds(where, name, raw[name]) for name in ("StartTime", "EndTime"))
         if end <= start:
-            self.manifest.note("disagreeing", "end before start", identifier)
+            self.manifest.note("dropped", "times whose end is before their start", identifier)
+            start = end = math.nan
         audio, video = self._media(root / folder, f"dia{dialogue}_utt{utterance}", identifier, identifier in broken)
         return {
             "utterance_id": identifier,
