@@ -6,6 +6,7 @@ The first group of a file holds `data/<entry>/features` (N, d...), `data/<entry>
 
 import json
 import math
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,10 @@ TOUCH = 1e-5
 
 LARGEST = 1 << 28
 """Bytes of one entry; one of CMU-MOSEI has a tenth of it. A damaged header may claim any size."""
+
+_LARGEST_HEAP = 1 << 24
+_REFERENCE = struct.Struct("<IQI")  # length, address of the heap, number in it
+_OBJECT = struct.Struct("<H6xQ")  # number, bytes
 
 
 class Sequence:
@@ -67,7 +72,10 @@ class Sequence:
             value = self._root.get(f"metadata/{key}")
             if not isinstance(value, self._dataset) or value.size != 1:
                 return None
-            text = np.asarray(value[()]).reshape(-1)[0]
+            if value.dtype.kind == "O":
+                text = _heap_text(self.path, value.id.get_offset())
+            else:
+                text = np.asarray(value[()]).reshape(-1)[0]
             text = text.decode() if isinstance(text, bytes) else str(text)
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise self._damaged(f"metadata {key}", error) from error
@@ -101,6 +109,10 @@ class Sequence:
             shapes = {key: part.shape for key, part in parts.items()}
             if len(shapes["intervals"]) != 2 or shapes["intervals"][1] != 2 or len(shapes["features"]) < 2:
                 raise CorpusError(where, "intervals (N, 2) and features (N, d)", shapes)
+            kinds = {key: part.dtype.kind for key, part in parts.items()}
+            if kinds["intervals"] not in "fiu" or kinds["features"] not in "fiuS":
+                expected = "intervals as numbers, features as numbers or texts of one length"
+                raise CorpusError(where, expected, {key: str(part.dtype) for key, part in parts.items()})
             if shapes["intervals"][0] != shapes["features"][0]:
                 given = f"{shapes['intervals'][0]} intervals, {shapes['features'][0]} features"
                 raise CorpusError(where, "as many intervals as features", given)
@@ -142,6 +154,35 @@ class Sequence:
 
     def _damaged(self, what: str, error: Exception) -> CorpusError:
         return CorpusError(f"{self.path}, {what}", "a readable part", " ".join(str(error).split())[:200])
+
+
+def _heap_text(path: Path, offset: int | None) -> bytes:
+    """A text of any length, (1,), from the bytes of the file; raises ValueError.
+
+    The HDF5 library goes round for ever in a damaged heap of such texts. Layout: HDF5 File Format Specification 3.0,
+    III.E, "Disk Format: Level 1E - Global Heap".
+    """
+    if offset is None:
+        raise ValueError("a text that is stored in pieces")
+    with path.open("rb") as file:
+        file.seek(offset)
+        reference = file.read(_REFERENCE.size)
+        if len(reference) < _REFERENCE.size:
+            raise ValueError("a text beyond the end of the file")
+        length, address, wanted = _REFERENCE.unpack(reference)
+        file.seek(min(address, 1 << 62))
+        mark, size = file.read(8), file.read(8)
+        if mark[:4] != b"GCOL" or len(size) < 8:
+            raise ValueError("no heap where a text should be")
+        heap = file.read(min(int.from_bytes(size, "little"), _LARGEST_HEAP))
+    at = 0
+    while at + _OBJECT.size <= len(heap):
+        index, held = _OBJECT.unpack_from(heap, at)
+        at += _OBJECT.size
+        if index == wanted:
+            return heap[at : at + min(length, held)]
+        at += held + -held % 8
+    raise ValueError("no text in the heap where it should be")
 
 
 def within(intervals: np.ndarray, start: float, end: float) -> slice:

@@ -3,10 +3,10 @@
 Run apart from the tests, under a limit on memory and on the seconds of each file, so that a crash is seen as one.
 """
 
+import faulthandler
 import json
 import random
 import resource
-import signal
 import sys
 import time
 from collections import Counter
@@ -47,6 +47,15 @@ ARFF = b"""% made up
 'it\\'s',0,1.5,a
 "x, y",0.04,?,b
 z,0.08,-1e-3,a
+"""
+FRAMES_ARFF = b"""@relation x
+@attribute name string
+@attribute frameTime numeric
+@attribute GoldStandard real
+@data
+'x, 1',0,1.5
+'x, 1',0.04,?
+'x, 1',0.08,-1e-3
 """
 FRAMES = b"""name;timestamp;arousal;valence;liking
 'Train_01';0.000000;0.5;-0.25;0
@@ -114,11 +123,7 @@ PARSERS: dict[str, tuple[str, Callable[[Path], object], bytes]] = {
     "table_jsonl": ("my.jsonl", *_own("jsonl")),
     "table_tsv": ("my.tsv", lambda path: list(read_table(path)), TABLE.replace(b",", b"\t")),
     "arff": ("x.arff", lambda path: list(read_arff(path)), ARFF),
-    "frames_arff": (
-        "x.arff",
-        read_frames,
-        ARFF.replace(b"@attribute class {a, b}\n", b"").replace(b",a\n", b"\n").replace(b",b\n", b"\n"),
-    ),
+    "frames_arff": ("x.arff", read_frames, FRAMES_ARFF),
     "frames_csv": ("x.csv", read_frames, FRAMES),
     "meld": ("train_sent_emo.csv", _rows_of(Meld, MeldConfig(name="seven_way")), MELD),
     "iemocap_transcription": ("t.txt", lambda path: read_transcription(path, {}, Manifest()), SPOKEN),
@@ -171,10 +176,6 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
     return data
 
 
-def _too_long(*_) -> None:
-    raise TimeoutError(f"more than {SECONDS} s")
-
-
 def run(name: str, count: int, folder: Path) -> dict:
     """Counts of what came of `count` damaged files; anything but a CorpusError ends it, with the file left behind."""
     file, read, good = PARSERS[name]
@@ -185,11 +186,11 @@ def run(name: str, count: int, folder: Path) -> dict:
     read(path)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
-    signal.signal(signal.SIGALRM, _too_long)
     outcomes, slowest, began = Counter(), 0.0, time.perf_counter()
     for number in range(count):
         path.write_bytes(damaged(good, random.Random(number)))
-        signal.alarm(SECONDS)
+        # A library that never comes back is not stopped by a signal.
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
         start = time.perf_counter()
         try:
             read(path)
@@ -197,7 +198,7 @@ def run(name: str, count: int, folder: Path) -> dict:
         except CorpusError:
             outcomes["refused"] += 1
         finally:
-            signal.alarm(0)
+            faulthandler.cancel_dump_traceback_later()
         slowest = max(slowest, time.perf_counter() - start)
     return {"parser": name, **outcomes, "slowest_s": round(slowest, 3), "s": round(time.perf_counter() - began, 1)}
 

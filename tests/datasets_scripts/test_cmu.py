@@ -159,6 +159,25 @@ def test_a_file_that_is_cut_off_or_claims_too_much_is_refused(tmp_path, monkeypa
         sequence.entry("a")
 
 
+def test_metadata_of_any_length_and_of_one(tmp_path):
+    with h5py.File(tmp_path / "x.csd", "w") as file:
+        group = file.create_group("x/metadata")
+        for name in ("first", "dimension names", "last"):
+            group[name] = np.array([json.dumps([name, "é" * 9]).encode()], dtype=object)
+        group["fixed"] = np.array([b'["p"]'])
+        group["no json"] = np.array([b"plain"], dtype=object)
+        file.create_group("x/data")
+    with Sequence(tmp_path / "x.csd", Manifest()) as sequence:
+        assert sequence.metadata("last") == ["last", "é" * 9]
+        assert sequence.dimensions() == ["dimension names", "é" * 9]
+        assert sequence.metadata("fixed") == ["p"] and sequence.metadata("no json") == "plain"
+        assert sequence.metadata("none") is None
+    broken = (tmp_path / "x.csd").read_bytes().replace(b"GCOL", b"LOST")
+    (tmp_path / "y.csd").write_bytes(broken)
+    with Sequence(tmp_path / "y.csd", Manifest()) as sequence, pytest.raises(CorpusError, match="no heap"):
+        sequence.dimensions()
+
+
 def test_rows_that_overlap_a_segment():
     intervals = np.array([[0, 1], [1, 2], [2, 3]], dtype=float)
     assert within(intervals, 1, 2) == slice(1, 2)
