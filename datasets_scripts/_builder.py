@@ -15,6 +15,7 @@ from pathlib import Path
 import datasets
 import soundfile
 import yaml
+from datasets.exceptions import DatasetGenerationError
 
 from mm_emotion import schema
 from mm_emotion.atomic import replace_folder
@@ -121,6 +122,8 @@ def fingerprint(builder_class: type["CorpusBuilder"], config_name: str | None, d
         digest.update(source.read_bytes())
     digest.update(json.dumps([builder_class.__qualname__, config_name, options], sort_keys=True).encode())
     named = [Path(options[o.name]) for o in option_fields(builder_class) if o.metadata.get("file") and options[o.name]]
+    if data_dir.is_file():
+        named.append(data_dir)
     listed = [Path(folder, name) for folder, _, names in os.walk(data_dir, followlinks=True) for name in names]
     for path in (*named, *sorted(listed)):
         status = path.stat() if path.exists() else path.lstat()
@@ -134,13 +137,16 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
 
     A relative `data_dir` is made absolute and the cache folder carries a fingerprint of what is read, because
     `datasets` takes both literally and would otherwise hand out stale rows. Each config needs a `version` for the
-    same reason.
+    same reason. `SOURCE` says whether `data_dir` is a folder or one file.
     """
+
+    SOURCE = "folder"
 
     def __init__(self, *, data_dir: str | os.PathLike, config_name: str | None = None, **kwargs):
         root = Path(data_dir).absolute()
-        if not root.is_dir():
-            raise CorpusError("data_dir", "the folder of the raw corpus", f"{str(root)!r}, which is no folder")
+        if not (root.is_dir() if self.SOURCE == "folder" else root.is_file()):
+            given = f"{str(root)!r}, which is no {self.SOURCE}"
+            raise CorpusError("data_dir", f"the {self.SOURCE} of the raw corpus", given)
         config_name = config_name or self.DEFAULT_CONFIG_NAME
         if config_name not in self.builder_configs:
             raise CorpusError("config", f"one of {sorted(self.builder_configs)}", repr(config_name))
@@ -182,7 +188,9 @@ def _write_parquet(dataset: datasets.Dataset, folder: Path, name: str) -> str:
     """
     path = folder / f"{name}.parquet"
     dataset.to_parquet(path)
-    return path.rename(folder / f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}.parquet").name
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return path.rename(folder / f"{name}-{digest[:12]}.parquet").name
 
 
 def _card(builder: CorpusBuilder, splits: dict[str, datasets.Dataset], files: dict[str, str]) -> str:
@@ -203,7 +211,7 @@ def _card(builder: CorpusBuilder, splits: dict[str, datasets.Dataset], files: di
         tables = {"split": Counter(dataset["split"])}
         if "label" in dataset.features:
             names = dataset.features["label"].names
-            tables["label"] = Counter(names[index] for index in dataset["label"])
+            tables["label"] = Counter("" if index is None else names[index] for index in dataset["label"])
         for column, counts in tables.items():
             lines += [f"| {column} | utterances |", "|---|---|"]
             lines += [f"| {value} | {count} |" for value, count in sorted(counts.items())] + [""]
@@ -241,7 +249,11 @@ def prepare(
     with replace_folder(out) as folder:
         cache = folder / ".cache"
         builder = builder_class(config_name=config_name, data_dir=data_dir, cache_dir=str(cache), **options)
-        builder.download_and_prepare()
+        try:
+            builder.download_and_prepare()
+        except DatasetGenerationError as error:
+            # `datasets` wraps what is raised while rows are written; ours says what is wrong.
+            raise (error.__cause__ if isinstance(error.__cause__, EmotionError) else error) from None
         splits = {str(name): builder.as_dataset(split=name) for name in builder.info.splits}
         (folder / "data").mkdir()
         files = {name: _write_parquet(dataset, folder / "data", name) for name, dataset in splits.items()}
@@ -265,8 +277,9 @@ def main(builder_class: type[CorpusBuilder], argv: list[str] | None = None, prog
     """
     program = prog or f"python -m {builder_class.__module__}"
     configs = {config.name: config for config in builder_class.BUILDER_CONFIGS}
-    examples = ["examples:", f"  {program} --data-dir RAW_FOLDER --out prepared/{builder_class.DEFAULT_CONFIG_NAME}"]
-    examples += [f"  {program} --data-dir RAW_FOLDER --out prepared/{name} --config {name}" for name in configs]
+    raw = "--data-dir RAW_FOLDER" if builder_class.SOURCE == "folder" else "--data my.csv"
+    examples = ["examples:", f"  {program} {raw} --out prepared/{builder_class.DEFAULT_CONFIG_NAME}"]
+    examples += [f"  {program} {raw} --out prepared/{name} --config {name}" for name in configs if len(configs) > 1]
     parser = argparse.ArgumentParser(
         prog=program,
         description=inspect.getdoc(builder_class),
@@ -280,7 +293,13 @@ def main(builder_class: type[CorpusBuilder], argv: list[str] | None = None, prog
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data-dir", required=True, help="folder of the raw corpus")
+    parser.add_argument(
+        "--data-dir",
+        "--data",
+        required=True,
+        metavar=builder_class.SOURCE.upper(),
+        help=f"{builder_class.SOURCE} of the raw corpus",
+    )
     parser.add_argument("--out", required=True, help="folder to write; an earlier result there is replaced")
     parser.add_argument("--config", choices=list(configs), default=builder_class.DEFAULT_CONFIG_NAME)
     for option in option_fields(builder_class):

@@ -32,13 +32,17 @@ LABEL_SETS: dict[str, dict[str, tuple[str, ...]]] = {
         "four_way_exc": ("angry", "excited", "neutral", "sad"),
         "all": (*_SIX, "surprised", "fearful", "disgusted", "other", "undecided"),
     },
-    "meld": {"seven_way": ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")},
+    "meld": {
+        "seven_way": ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"),
+        "three_way": ("neutral", "positive", "negative"),
+    },
     "cmu_mosei": {"six_emotions": ("anger", "disgust", "fear", "happy", "sad", "surprise")},
     "cmu_mosi": {"binary": ("negative", "positive")},
     "ravdess": {"emotion": ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")},
     "emodb": {"emotion": ("anger", "boredom", "disgust", "fear", "happiness", "sadness", "neutral")},
+    "table": {"own": ()},
 }
-"""Class names per corpus and label set; the position of a name is its label id."""
+"""Class names per corpus and label set; the position of a name is its label id. () stands for those of the data."""
 
 AFFECT_DIMENSIONS: dict[str, tuple[str, ...]] = {
     "iemocap": ("valence", "activation", "dominance"),
@@ -47,6 +51,8 @@ AFFECT_DIMENSIONS: dict[str, tuple[str, ...]] = {
     "cmu_mosi": ("sentiment",),
     "cmu_mosei": ("sentiment", "anger", "disgust", "fear", "happy", "sad", "surprise"),
     "mmmo": ("rating",),  # of a film, 1 to 5
+    "recola": ("arousal", "valence"),
+    "table": ("affect",),
 }
 """Numbers that an utterance or frame is labelled with, per corpus, in the order of a prepared `affect` column."""
 

@@ -38,8 +38,11 @@ def _seed(word: str) -> int | str:
     return int(word)
 
 
-def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int]) -> dict[int, "Outcome"]:
-    """Train and evaluate a recipe for each seed; seed -> what it left, on the main process alone."""
+def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int], start=None) -> dict[int, "Outcome"]:
+    """Train and evaluate a recipe for each seed; seed -> what it left, on the main process alone.
+
+    `start` is a saved system, model and processor, to go on from.
+    """
     import datasets
 
     from mm_emotion.training.recipe import check_seeds
@@ -50,7 +53,7 @@ def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int]) -> dict
         raise MissingLibraryError(options.tracker, options.tracker.replace("_", "-"))
     if options.quiet:
         datasets.disable_progress_bars()
-    corpus, split = _open(options, recipe)
+    recipe, corpus, split = _open(options, recipe)
     accelerator = make_accelerator(recipe, options.tracker, options.out)
     outcomes = {}
     for seed in seeds:
@@ -63,6 +66,7 @@ def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int]) -> dict
             accelerator=accelerator,
             progress_bar=not options.quiet,
             state_seconds=options.state_seconds,
+            start=start,
         )
         if accelerator.is_main_process:
             _print_outcome(recipe, seed, outcomes[seed])
@@ -73,10 +77,11 @@ def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int]) -> dict
 
 def _open(options: argparse.Namespace, recipe):
     from mm_emotion.data.splits import resolve_split
-    from mm_emotion.training.reproduction import open_corpus_of
+    from mm_emotion.training.reproduction import open_corpus_of, resolve_labels
 
+    recipe = resolve_labels(recipe, options.data)
     corpus = open_corpus_of(recipe, options.data)
-    return corpus, resolve_split(corpus, recipe.corpus.split)
+    return recipe, corpus, resolve_split(corpus, recipe.corpus.split)
 
 
 def _print_outcome(recipe, seed: int, outcome) -> None:

@@ -6,8 +6,18 @@ from importlib import import_module
 SUMMARY = "raw corpus folder -> prepared dataset"
 EXAMPLES = """\
 mm-emotion prepare iemocap --data-dir /corpora/IEMOCAP_full_release --out data/iemocap --config six_way
+mm-emotion prepare table --data my.csv --out data/mine
 mm-emotion prepare iemocap --help"""
-CORPORA = {"iemocap": ("datasets_scripts.iemocap", "Iemocap")}
+CORPORA = {
+    "cmu_mosei": ("datasets_scripts.cmu_mosei", "CmuMosei"),
+    "cmu_mosi": ("datasets_scripts.cmu_mosi", "CmuMosi"),
+    "iemocap": ("datasets_scripts.iemocap", "Iemocap"),
+    "meld": ("datasets_scripts.meld", "Meld"),
+    "recola": ("datasets_scripts.recola", "Recola"),
+    "semaine": ("datasets_scripts.semaine", "Semaine"),
+    "sewa": ("datasets_scripts.sewa", "Sewa"),
+    "table": ("datasets_scripts.table", "Table"),
+}
 """Name of a corpus -> module and class of its builder."""
 
 

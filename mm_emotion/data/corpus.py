@@ -159,7 +159,9 @@ def _with_labels(rows: Dataset, corpus: str, label_set: str) -> Dataset:
     """`rows` with the labels that were asked for: checked class names, or affect dimensions as `affect` (K,)."""
     if label_set in LABEL_SETS.get(corpus, {}):
         names = rows.features["label"].names if "label" in rows.column_names else ["no label column"]
-        if tuple(names) != LABEL_SETS[corpus][label_set]:
+        if label_set == "own" and "affect" in rows.column_names:
+            raise CorpusError(f"labels of {corpus}", "classes", "numbers", "corpus.labels=affect for a regression")
+        if tuple(names) != (LABEL_SETS[corpus][label_set] or tuple(names)):
             expected = ", ".join(LABEL_SETS[corpus][label_set])
             raise CorpusError(f"label names of {corpus}", f"{expected} ({label_set})", ", ".join(names))
         return rows

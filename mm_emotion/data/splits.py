@@ -16,6 +16,7 @@ from mm_emotion.schema import SPLITS
 _FOLD = "session_fold_"
 _SPEAKER_FOLD = "speaker_fold_"
 _DIALOGUE_FOLD, _DIALOGUE_FOLDS = "dialogue_fold_", 5
+_FIFTH = "five_fold_"
 _SENTENCES = 3  # dialogue ids of the one training speaker that validate where there are two
 SPLIT_NAMES = (
     "session5_test",
@@ -26,6 +27,7 @@ SPLIT_NAMES = (
     f"{_FOLD}<k>",
     f"{_SPEAKER_FOLD}<k>",
     f"{_DIALOGUE_FOLD}<k>",
+    f"{_FIFTH}<k>",
     "validation_utterances_20",
     "last_20_percent",
 )
@@ -69,6 +71,9 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
       one, those whose ids have the smallest SHA-256.
     - `dialogue_fold_<k>`: every fifth dialogue in the order of the SHA-256 of their ids, from the k-th on, is test,
       those that follow them are validation, the rest train. For corpora of too few speakers to keep apart.
+    - `five_fold_<k>`: speakers with the dialogues they share are dealt to five folds, the largest first (three or four
+      folds where there are no more groups); without speakers, or with fewer than three groups, dialogues are. Test is
+      fold k, validation the next one, train the rest.
     - `validation_utterances_20`: test is session 5; validation is a fifth of the other utterances drawn with `seed`, so
       it shares dialogues with train (legacy).
     - `last_20_percent`: test is the last fifth of the utterances in the order of their ids, as Keras cuts a validation
@@ -98,6 +103,8 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
         return _speaker_fold(rows, int(name.removeprefix(_SPEAKER_FOLD)))
     if name.startswith(_DIALOGUE_FOLD) and name.removeprefix(_DIALOGUE_FOLD).isdecimal():
         return _dialogue_fold(rows, int(name.removeprefix(_DIALOGUE_FOLD)))
+    if name.startswith(_FIFTH) and name.removeprefix(_FIFTH).isdecimal():
+        return _five_fold(rows, int(name.removeprefix(_FIFTH)))
     raise SplitError("split", f"one of {', '.join(SPLIT_NAMES)}", repr(name))
 
 
@@ -261,6 +268,57 @@ def _dialogue_fold(rows: Dataset, number: int) -> Split:
         tuple(dialogue for dialogue in dialogues if part[dialogue] == 0),
         note=f"test: fold {number} of {_DIALOGUE_FOLDS} of the dialogues; validation: the next one",
     )
+
+
+def _five_fold(rows: Dataset, number: int) -> Split:
+    sizes = Counter(column_values(rows, "dialogue_id"))
+    groups = _speaker_groups(rows)
+    apart = len(groups) >= 3
+    if not apart:
+        groups = [[dialogue] for dialogue in sizes]
+    count = min(5, len(groups))
+    if count < 3:
+        raise SplitError("rows", "at least three dialogues to make folds of", len(groups))
+    if not 1 <= number <= count:
+        raise SplitError("split", f"a fold of 1 to {count}", f"{_FIFTH}{number}")
+    folds: list[list[str]] = [[] for _ in range(count)]
+    filled = [0] * count
+    # Largest first into the emptiest fold: even folds, the same whenever the table is the same.
+    for group in sorted(groups, key=lambda group: (-sum(sizes[dialogue] for dialogue in group), group)):
+        fold = filled.index(min(filled))
+        folds[fold] += group
+        filled[fold] += sum(sizes[dialogue] for dialogue in group)
+    test, validation = set(folds[number - 1]), set(folds[number % count])
+    note = f"fold {number} of {count}, by {'speakers' if apart else 'dialogues'}; validation: fold {number % count + 1}"
+    return Split(
+        f"{_FIFTH}{number}",
+        apart,
+        tuple(dialogue for dialogue in sizes if dialogue not in test | validation),
+        tuple(dialogue for dialogue in sizes if dialogue in validation),
+        tuple(dialogue for dialogue in sizes if dialogue in test),
+        independent_validation=apart,
+        note=note,
+    )
+
+
+def _speaker_groups(rows: Dataset) -> list[list[str]]:
+    """Dialogues that share no speaker with those of another group; none where a dialogue does not name its speakers."""
+    leader: dict[str, str] = {}
+
+    def find(speaker: str) -> str:
+        while leader.setdefault(speaker, speaker) != speaker:
+            leader[speaker] = speaker = leader[leader[speaker]]
+        return speaker
+
+    first: dict[str, str] = {}
+    for dialogue, speaker in zip(column_values(rows, "dialogue_id"), column_values(rows, "speaker"), strict=True):
+        if not speaker:
+            return []
+        leader[find(speaker)] = find(first.setdefault(dialogue, speaker))
+    groups: dict[str, list[str]] = {}
+    for dialogue, speaker in first.items():
+        groups.setdefault(find(speaker), []).append(dialogue)
+    return list(groups.values())
 
 
 def _validation_utterances(rows: Dataset, seed: int) -> Split:

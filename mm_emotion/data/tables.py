@@ -205,7 +205,7 @@ def _derive_meld(raw: Mapping, label_set: str, file: Path) -> dict:
         "start": _seconds(raw["StartTime"]),
         "end": _seconds(raw["EndTime"]),
         "split": part,
-        "label": LABEL_SETS["meld"][label_set].index(raw["Emotion"]),
+        "label": LABEL_SETS["meld"][label_set].index(raw["Sentiment" if label_set == "three_way" else "Emotion"]),
     }
 
 

@@ -41,12 +41,15 @@ class Paper:
 class Corpus:
     """Which utterances: corpus, named split, in IEMOCAP the kind of scenario.
 
-    `labels` is a label set, one affect dimension, or a set of those."""
+    `labels` is a label set, one affect dimension, or a set of those. `names` are the class names of a label set that
+    the data alone knows; they are filled in when those are opened.
+    """
 
     name: str
     labels: str
     split: str
     scenario: Literal["all", "improvised", "scripted"] = "all"
+    names: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,10 @@ class Recipe:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Class names in label order, or the affect dimensions."""
+        """Class names in label order, or the affect dimensions; () where the data have yet to say."""
         if self.is_regression:
             return AFFECT_SETS.get(self.corpus.name, {}).get(self.corpus.labels, (self.corpus.labels,))
-        return LABEL_SETS[self.corpus.name][self.corpus.labels]
+        return tuple(self.corpus.names) or LABEL_SETS[self.corpus.name][self.corpus.labels]
 
     @property
     def is_regression(self) -> bool:
@@ -243,6 +246,10 @@ def _check_corpus(corpus: Corpus) -> None:
     labels = [name for table in (LABEL_SETS, AFFECT_DIMENSIONS, AFFECT_SETS) for name in table.get(corpus.name, ())]
     if corpus.labels not in labels:
         raise RecipeError("corpus.labels", f"one of {labels}", repr(corpus.labels), nearest(corpus.labels, labels))
+    if corpus.names and LABEL_SETS.get(corpus.name, {}).get(corpus.labels) != ():
+        raise RecipeError("corpus.names", f"nothing: {corpus.labels} has names of its own", corpus.names)
+    if corpus.names and (len(set(corpus.names)) < max(2, len(corpus.names)) or not all(corpus.names)):
+        raise RecipeError("corpus.names", "at least two names, each once", corpus.names)
     if corpus.scenario != "all" and corpus.name != "iemocap":
         raise RecipeError("corpus.scenario", "'all', as no corpus but iemocap has scenarios", repr(corpus.scenario))
 
@@ -260,7 +267,7 @@ def _check_model(recipe: Recipe) -> None:
             hint = nearest(modality, MODALITIES)
             raise RecipeError("model.modality_dims", f"modalities of {MODALITIES}", repr(modality), hint)
     count = len(recipe.label_names)
-    if recipe.model.get("num_labels", count) != count:
+    if count and recipe.model.get("num_labels", count) != count:
         expected = f"{count} (labels {recipe.corpus.name}/{recipe.corpus.labels})"
         raise RecipeError("model.num_labels", expected, recipe.model["num_labels"])
 
@@ -337,7 +344,7 @@ def _check_class_weights(recipe: Recipe) -> None:
         raise RecipeError("training.class_weights", "'none' for an affect dimension", repr(weights))
     if not isinstance(weights, list):
         return
-    if len(weights) != len(recipe.label_names):
+    if recipe.label_names and len(weights) != len(recipe.label_names):
         raise RecipeError("training.class_weights", f"{len(recipe.label_names)} numbers", len(weights))
     if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
         raise RecipeError("training.class_weights", "finite numbers of at least 0, not all 0", weights)

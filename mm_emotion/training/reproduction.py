@@ -21,6 +21,7 @@ from mm_emotion.data.rows import check_rows, column_values
 from mm_emotion.data.splits import Split, validate_split
 from mm_emotion.errors import CorpusError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
+from mm_emotion.models.modeling_emotion import EmotionPreTrainedModel
 from mm_emotion.schema import MODALITIES, SPLITS
 from mm_emotion.training.confusion import write_confusion
 from mm_emotion.training.continuous import Outputs, fusion_columns, train_with_delay
@@ -34,6 +35,7 @@ from mm_emotion.training.evaluation import (
     write_results,
 )
 from mm_emotion.training.features import add_features, add_raw_features, skipped_notes
+from mm_emotion.training.fine_tuning import check_readable
 from mm_emotion.training.pretrained import features_of
 from mm_emotion.training.recipe import Recipe, save_recipe
 from mm_emotion.training.stages import (
@@ -71,15 +73,23 @@ def run_seed(
     accelerator: Accelerator | None = None,
     progress_bar: bool = True,
     state_seconds: float = 30.0,
+    start: tuple[EmotionPreTrainedModel, EmotionProcessor] | None = None,
 ) -> Outcome:
     """Run every stage of `recipe` for one seed, evaluate the chosen epoch, and save the system under `out`.
 
+    `start` is a saved system of the same network to go on from: its processor as it is, its weights.
     A run that was interrupted goes on where it stood. Raises the typed errors of the rooms it passes through.
     """
     check_rows(corpus)
     notes = validate_split(corpus, split)
     job = Job(split, seed, Path(out), accelerator or make_accelerator(recipe), progress_bar, state_seconds)
-    processor, rows = _featurize(recipe, corpus, job)
+    if start is None:
+        processor, rows = _featurize(recipe, corpus, job)
+    else:
+        job, processor = replace(job, start=start[0]), start[1]
+        with job.accelerator.main_process_first():
+            rows = add_features(corpus, processor)
+        check_readable(*start, rows)
     job, notes = replace(job, processor=processor), [*notes, *_feature_notes(processor), *_pretrained_notes(recipe)]
     outputs, curve = None, {}
     if recipe.frames is None:
@@ -117,18 +127,42 @@ def _train_system(recipe: Recipe, rows: Dataset, job: Job) -> tuple[torch.nn.Mod
 
 
 def open_corpus_of(recipe: Recipe, path: Path | None = None) -> Dataset:
-    """The corpus of a recipe, its scenario alone, with the feature columns that some stage reads and none makes."""
+    """The corpus of a recipe, its scenario alone, with the feature columns that some stage reads and none makes.
+
+    Raises CorpusError where the class names of the data are not those of the recipe; they may stand in another order.
+    """
+    recipe = resolve_labels(recipe, path)
     stages = all_stages(recipe)
     made = {name for stage in stages for name in stage.features}
     with torch.device("meta"):
         read = {name for stage in stages for name in build_model(stage).config.modalities if name not in stage.encoders}
     features = [name for name in MODALITIES if name in read - made]
     rows = open_corpus(recipe.corpus.name, recipe.corpus.labels, path, features)
+    if recipe.corpus.names and rows.features["label"].names != recipe.corpus.names:
+        given = rows.features["label"].names
+        if sorted(given) != sorted(recipe.corpus.names):
+            expected = f"{', '.join(recipe.corpus.names)}, as the recipe has"
+            raise CorpusError(f"label names of {recipe.corpus.name}", expected, ", ".join(given))
+        rows = rows.align_labels_with_mapping({name: index for index, name in enumerate(recipe.corpus.names)}, "label")
     if recipe.corpus.scenario == "all":
         return rows
     if "scenario" not in rows.column_names:
         raise CorpusError("column 'scenario'", f"to be in the corpus for {recipe.corpus.scenario} dialogues", "none")
     return rows.select(np.flatnonzero(np.array(rows["scenario"]) == recipe.corpus.scenario))
+
+
+def resolve_labels(recipe: Recipe, path: Path | None = None) -> Recipe:
+    """The recipe with the class names of its corpus, where the data alone know them and the recipe does not yet.
+
+    Raises RecipeError where the recipe promises another number of them.
+    """
+    if recipe.label_names:
+        return recipe
+    names = open_corpus(recipe.corpus.name, recipe.corpus.labels, path).features["label"].names
+    given = recipe.model.get("num_labels", len(names))
+    if given != len(names):
+        raise RecipeError("model.num_labels", f"{len(names)} (labels {', '.join(names)})", given)
+    return replace(recipe, corpus=replace(recipe.corpus, names=names))
 
 
 def make_accelerator(recipe: Recipe, tracker: str | None = None, logging_folder: Path | None = None) -> Accelerator:

@@ -29,6 +29,7 @@ from mm_emotion.schema import IGNORE_INDEX
 from mm_emotion.training.encoding import out_of_fold
 from mm_emotion.training.evaluation import predict
 from mm_emotion.training.features import made_columns
+from mm_emotion.training.fine_tuning import start_from_model
 from mm_emotion.training.fitting import choose_complexity, choose_linear, choose_weights
 from mm_emotion.training.loop import train
 from mm_emotion.training.pretrained import KIND as PRETRAINED
@@ -39,7 +40,7 @@ from mm_emotion.training.weights import load_best
 
 @dataclass(frozen=True)
 class Job:
-    """What stays the same through the stages of one seed."""
+    """What stays the same through the stages of one seed; with `start`, training goes on from a saved model."""
 
     split: Split
     seed: int
@@ -48,6 +49,7 @@ class Job:
     progress_bar: bool = True
     state_seconds: float = 30.0
     processor: EmotionProcessor | None = None
+    start: EmotionPreTrainedModel | None = None
 
     def part(self, rows: Dataset, name: str) -> Dataset:
         return take(rows, self.split, name)
@@ -132,8 +134,11 @@ def fit(recipe: Recipe, rows: Dataset, job: Job, folder: Path, description: str)
     set_seed(job.seed)
     train_rows = job.part(rows, "train")
     model = build_model(recipe, _class_weights(recipe, train_rows))
-    start_encoders(model, recipe)
-    _start_from_vectors(model, job.processor)
+    if job.start is None:
+        start_encoders(model, recipe)
+        _start_from_vectors(model, job.processor)
+    else:
+        start_from_model(model, job.start)
     model.to(job.accelerator.device)
     selection = [recipe.protocol.select_on]
     if recipe.protocol.record_test_selection and "test" not in selection:
@@ -154,7 +159,7 @@ def fit(recipe: Recipe, rows: Dataset, job: Job, folder: Path, description: str)
         folder=folder,
         accelerator=job.accelerator,
         collator=collator_of(model),
-        identity=_identity(recipe, parts, list(model.input_shapes())),
+        identity=_identity(recipe, parts, list(model.input_shapes()), job.start),
         state_seconds=job.state_seconds,
         description=f"{description} seed {job.seed}",
         progress_bar=job.progress_bar,
@@ -323,12 +328,16 @@ def _label_counts(recipe: Recipe, rows: Dataset) -> np.ndarray:
     return np.bincount(labels[labels != IGNORE_INDEX], minlength=len(recipe.label_names))
 
 
-def _identity(recipe: Recipe, parts: dict[str, Dataset], columns: list[str]) -> str:
+def _identity(
+    recipe: Recipe, parts: dict[str, Dataset], columns: list[str], start: EmotionPreTrainedModel | None
+) -> str:
     """Hash of what a run learns and chooses from, so that a state is never resumed on other data or features."""
     settings = [recipe.model, recipe.features, {name: asdict(encoder) for name, encoder in recipe.encoders.items()}]
     if recipe.pretrained:
         settings.append(recipe.pretrained)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, value in start.state_dict().items() if start is not None else ():
+        digest.update(name.encode() + value.cpu().contiguous().view(torch.uint8).numpy().tobytes())
     target = "affect" if recipe.is_regression else "label"
     for part, rows in parts.items():
         digest.update(part.encode())

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from datasets import Features, Value
+from datasets import Dataset, Features, Value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -286,3 +286,40 @@ def test_the_sdk_s_folds_are_those_of_their_own_column(make_rows):
     assert not resolve_split(rows.remove_columns("text"), "sdk_standard").seen_features
     with pytest.raises(SplitError, match="sdk_fold column"):
         resolve_split(make_rows(extra=extra, sdk_fold=[None] * 60), "sdk_standard")
+
+
+def own_rows(speakers, dialogues=None):
+    dialogues = dialogues or [f"d{index}" for index in range(len(speakers))]
+    return Dataset.from_dict(
+        {"utterance_id": [f"u{i}" for i in range(len(speakers))], "dialogue_id": dialogues, "speaker": speakers}
+    )
+
+
+def test_five_folds_keep_speakers_apart_and_cover_all():
+    rows = own_rows([f"s{index % 7}" for index in range(21)])
+    tested = []
+    for number in range(1, 6):
+        split = resolve_split(rows, f"five_fold_{number}")
+        assert split.speaker_independent and split.independent_validation
+        validate_split(rows, split)
+        tested += split.test
+    assert sorted(tested) == sorted(rows["dialogue_id"])
+
+
+def test_five_folds_keep_dialogues_of_a_common_speaker_together():
+    rows = own_rows(["a", "b", "b", "c", "d", "e"], ["x", "x", "y", "y", "z", "w"])
+    split = resolve_split(rows, "five_fold_1")
+    assert set(split.test) == {"x", "y"} and split.speaker_independent
+
+
+@pytest.mark.parametrize("speakers", [["", "a", "b", "c"], ["a", "a", "b", "b"]])
+def test_five_folds_are_by_dialogues_where_speakers_do_not_do(speakers):
+    split = resolve_split(own_rows(speakers), "five_fold_2")
+    assert not split.speaker_independent and len(split.test) == 1 and "by dialogues" in split.note
+
+
+def test_five_folds_need_three_dialogues():
+    with pytest.raises(SplitError, match="at least three dialogues"):
+        resolve_split(own_rows(["a", "b"]), "five_fold_1")
+    with pytest.raises(SplitError, match="a fold of 1 to 4"):
+        resolve_split(own_rows(["a", "b", "c", "d"]), "five_fold_5")
