@@ -15,7 +15,8 @@ def show(rows: list[dict[str, object]], left_out: dict[str, str]) -> None:
     for row in rows:
         percent = f"{row['percent_of_peak']:.0f} % of peak"
         megabytes = "" if row.get("extra_mb") is None else f"{row['extra_mb']} MB"
-        print(f"  {row['contender']:42} {row['median_ms']:>9} ms {row['ratio']:>7} x {percent:>17} {megabytes}")
+        late = f"p95 {row['p95_ms']} ms of {row['calls']}" if "p95_ms" in row else ""
+        print(f"  {row['contender']:42} {row['median_ms']:>9} ms {row['ratio']:>7} x {percent:>17} {megabytes}{late}")
     for name, reason in left_out.items():
         print(f"  {name:42} left out: {reason}", flush=True)
 
@@ -49,14 +50,15 @@ def table(rows: list[dict[str, object]], facts: dict[str, object]) -> str:
         f"{facts['load']}. Large matrix products reach {rates}; the better of both is the peak. Ratio: times as fast "
         "as the first contender of the group. Floor: the time that the arithmetic at the rate of large products, or "
         "the reading of the weights, takes at least. MB: most memory beyond the inputs. First call: seconds, where it "
-        "compiles.",
+        "compiles. p95: 95th percentile in ms, where calls were timed one by one.",
         "",
-        "| " + " | ".join([*TITLES, "MB", "first call"]) + " |",
-        "|" + "---|" * (len(TITLES) + 2),
+        "| " + " | ".join([*TITLES, "p95", "MB", "first call"]) + " |",
+        "|" + "---|" * (len(TITLES) + 3),
     ]
     for row in rows:
         megabytes, first = row.get("extra_mb"), row.get("first_call_s", 0)
         slow = first > 2 + row["median_ms"] / 1e3 * 2
-        cells = [*(row[name] for name in COLUMNS), "" if megabytes is None else megabytes, first if slow else ""]
+        cells = [*(row[name] for name in COLUMNS), row.get("p95_ms", "")]
+        cells += ["" if megabytes is None else megabytes, first if slow else ""]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import fusion
+import latency
 import machine
 import product
 import report
@@ -17,7 +18,7 @@ import torch
 import training
 from timing import BusyMachineError, measure, wait_for_quiet
 
-GROUPS = {"scan": scan, "fusion": fusion, "product": product, "epoch": training}
+GROUPS = {"scan": scan, "fusion": fusion, "product": product, "epoch": training, "latency": latency}
 
 
 def main() -> int:

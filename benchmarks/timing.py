@@ -43,6 +43,7 @@ class Case:
     dtype: str = "float32"
     device: str = "cpu"
     extra_megabytes: Callable[[str], float | None] | None = None  # of a contender, on a CPU
+    calls: int = 0  # to be timed one by one, for their median and 95th percentile, in place of rounds
 
     @property
     def label(self) -> str:
@@ -123,8 +124,12 @@ def measure(case: Case, rounds: int, clock: str, limits: Limits) -> tuple[list[d
     }
     repeats = {name: max(1, min(1000, int(LEAST_SECONDS / seconds))) for name, seconds in typical.items()}
     total = sum(max(seconds, LEAST_SECONDS) for seconds in typical.values())
-    rounds = max(min(rounds, 3), min(rounds, int(CASE_SECONDS / total)))
+    rounds = 0 if case.calls else max(min(rounds, 3), min(rounds, int(CASE_SECONDS / total)))
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in contest.contenders}
+    if case.calls:
+        if clock == "wall":
+            wait_for_quiet(case.label)
+        times = {name: one_by_one(run, case.calls, case.device) for name, run in contest.contenders.items()}
     for _ in range(rounds):
         if clock == "wall":
             wait_for_quiet(case.label)
@@ -132,8 +137,10 @@ def measure(case: Case, rounds: int, clock: str, limits: Limits) -> tuple[list[d
             times[name].append(elapsed(run, repeats[name], case.device))
     walls = {name: statistics.median(wall for wall, _ in values) for name, values in times.items()}
     processors = {name: statistics.median(processor for _, processor in values) for name, values in times.items()}
-    if clock == "cpu":
+    if clock == "cpu" and not case.calls:
         walls = processors = {name: min(processor for _, processor in values) for name, values in times.items()}
+    elif clock == "cpu":
+        walls = processors
     base = next(iter(walls.values()))
 
     def row(name: str, seconds: float) -> dict[str, object]:
@@ -157,9 +164,22 @@ def measure(case: Case, rounds: int, clock: str, limits: Limits) -> tuple[list[d
         rows.append(row(name, seconds))
         rows[-1]["processor_ms"] = float(f"{1e3 * processors[name]:.4g}")
         rows[-1]["first_call_s"] = round(first[name], 2)
+        if case.calls:
+            taken = [seconds[clock == "cpu"] for seconds in times[name]]
+            rows[-1]["p95_ms"] = float(f"{1e3 * statistics.quantiles(taken, n=20)[-1]:.4g}")
+            rows[-1]["calls"] = len(taken)
         rows[-1]["extra_mb"] = extra_megabytes(case, name, contest.contenders[name])
     rows.append(row("floor", limits.floor(case.flops, *case.streamed, case.dtype)))
     return rows, contest.left_out
+
+
+def one_by_one(run: Contender, calls: int, device: str) -> list[tuple[float, float]]:
+    """Wall and processor seconds of each of `calls`; fewer where they would take too long, but never below twenty."""
+    taken: list[tuple[float, float]] = []
+    latest = time.perf_counter() + CASE_SECONDS / 3
+    while len(taken) < 20 or (len(taken) < calls and time.perf_counter() < latest):
+        taken.append(elapsed(run, 1, device))
+    return taken
 
 
 def extra_megabytes(case: Case, name: str, run: Contender) -> float | None:

@@ -52,7 +52,14 @@ AFFECT_DIMENSIONS: dict[str, tuple[str, ...]] = {
     "cmu_mosei": ("sentiment", "anger", "disgust", "fear", "happy", "sad", "surprise"),
     "recola": ("arousal", "valence"),
     "table": ("affect",),
+    "mmmo": ("rating",),  # of a film, 1 to 5
 }
+"""Numbers that an utterance or frame is labelled with, per corpus, in the order of a prepared `affect` column."""
+
+AFFECT_SETS: dict[str, dict[str, tuple[str, ...]]] = {
+    "cmu_mosei": {"six_intensities": LABEL_SETS["cmu_mosei"]["six_emotions"]},
+}
+"""Several dimensions that one model predicts at once, by a name that stands where a single dimension may."""
 
 IEMOCAP_CODES = {
     "hap": "happy",

@@ -90,6 +90,26 @@ def test_whole_jobs_agree_with_the_transcription(benchmark, limits, kind):
     assert [row["contender"] for row in rows][0::2] == ["literal transcription", "floor"]
 
 
+@pytest.mark.parametrize("name", ["dialogue_rnn", "dialogue_rnn_l", "bc_lstm, forward", "memnet", "cmn", "icon"])
+def test_a_step_is_timed_call_by_call_beside_the_whole_dialogue(benchmark, limits, monkeypatch, name):
+    latency = benchmark("latency")
+    monkeypatch.setattr(latency, "UTTERANCES", 4)
+    sizes = {"window": 3} if name in ("memnet", "cmn", "icon") else {}
+    case = latency.case(name, steps=25, hidden_size=4, **sizes)
+    contest = case.build()
+    for _ in range(9):  # into the third dialogue
+        contest.check({contender: run() for contender, run in contest.contenders.items()})
+    rows, _ = benchmark("timing").measure(case, 1, "cpu", limits)
+    assert [row["contender"] for row in rows] == ["whole dialogue again", "ours, step", "floor"]
+    assert all(row["calls"] == 25 and row["p95_ms"] >= row["median_ms"] > 0 for row in rows[:2])
+
+
+def test_every_causal_dialogue_family_is_in_the_benchmark_of_latency(benchmark):
+    families = {fields["model_type"] for fields in benchmark("latency").FAMILIES.values()}
+    assert families == {"dialogue_rnn", "bc_lstm", "memnet", "cmn", "icon"}
+    assert len(list(benchmark("latency").cases("cpu"))) == 6
+
+
 def test_a_wrong_contender_is_found_before_it_is_timed(benchmark, limits, monkeypatch):
     case = benchmark("scan").case(SIZES, LENGTHS, "forward")
     contest = case.build()

@@ -1,11 +1,13 @@
 """Every Python snippet of the documentation runs, every YAML one is a recipe's, and every link leads somewhere."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mm_emotion.__main__ import parse
 from mm_emotion.features.column import ColumnFeature
 
 DOCS = sorted((Path(__file__).resolve().parent.parent / "docs").glob("*.md"))
@@ -34,3 +36,9 @@ def test_features_are_known(page):
 def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_the_commands_of_publishing_parse():
+    (commands,) = blocks(DOCS[0].with_name("publishing.md"), "bash")
+    for line in commands.splitlines():
+        assert parse(shlex.split(line)[1:]).command in ("card", "push")

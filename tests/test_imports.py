@@ -27,7 +27,9 @@ ALLOWED = {
     "models": BASE | {"ops", "layers"},
     "pipeline": BASE | {"models", "features", "data"},
     "training": BASE | {"models", "features", "data", "metrics", "figures", "pipeline"},
-    "hub": BASE | {"training.recipe", "models", "features"},
+    "hub": BASE
+    | {f"training.{name}" for name in ("recipe", "evaluation", "confusion", "report", "saved")}
+    | {"models", "features", "data", "figures", "pipeline"},
     "demo": EVERYTHING,
     "doctor": EVERYTHING - {"doctor"},
     "commands": EVERYTHING | {"demo", BUILDERS},

@@ -140,6 +140,17 @@ def test_a_comparison_says_by_how_much_two_systems_differ(system, prepared, tmp_
     assert "**+0.000** (95 % paired bootstrap over dialogues: +0.000 to +0.000)" in capsys.readouterr().out
 
 
+def test_recipes_are_compared_over_their_runs(runs, system, prepared, capsys):
+    name = str(system.parent.parent.relative_to(runs))
+    results = system / "results.csv"
+    words = ["compare", name, "--runs", str(runs), "--results", str(results), "--data", str(prepared)]
+    assert main(words) == 0
+    value = next(
+        row["value"] for row in read_results(results) if (row["fold"], row["metric"]) == ("test", "weighted_f1")
+    )
+    assert f"| {name} | 1 | {100 * float(value):.1f} |" in capsys.readouterr().out
+
+
 def test_predict_prints_a_dialogue_as_a_table(system, prepared, capsys):
     assert main(["predict", "--model", str(system), "--data", str(prepared)]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -30,14 +30,18 @@ struct Kernels {
       int64_t m, int64_t size, int64_t first, int64_t width, const T* sums, const T* bias, const Cell<T>* cells);
   // Gradients of the pre-activations (4 * size) and of `before`, from the gradient of the new state; d_before may be d.
   void (*gru_backward)(int64_t size, const T* gates, const T* before, const T* d, T* d_gates, T* d_before);
-  // out[i] = rows[i] . x
-  void (*dots)(int64_t count, int64_t size, const T* rows, const T* x, T* out);
+  // out[i] = rows[i] . x, where a row begins `stride` values after the one before
+  void (*dots)(int64_t count, int64_t size, int64_t stride, const T* rows, const T* x, T* out);
   // out += sum_i weights[i] rows[i]
   void (*mix)(int64_t count, int64_t size, const T* rows, const T* weights, T* out);
   // In place; count > 0
   void (*softmax)(int64_t count, T* values);
-  // rows[i] += a[i] x + b[i] y
-  void (*spread)(int64_t count, int64_t size, T* rows, const T* a, const T* x, const T* b, const T* y);
+  // The way back through a mean of rows, whose weights are the softmax of rows[i] . query: with the gradient d of the mean
+  // and s[i] = weights[i] (rows[i] . d - mean . d), d_query += sum_i s[i] rows[i] and, where d_rows is not null,
+  // d_rows[i] += weights[i] d + s[i] query.
+  void (*unmix)(
+      int64_t count, int64_t size, const T* rows, const T* weights, const T* mean, const T* d, const T* query,
+      T* d_rows, T* d_query);
 };
 
 // The table of the instruction set in use.

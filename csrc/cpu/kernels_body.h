@@ -139,34 +139,29 @@ void gru_backward(int64_t size, const T* gates, const T* before, const T* d, T* 
   }
 }
 
-template <typename T>
-void dots(int64_t count, int64_t size, const T* rows, const T* x, T* out) {
+template <typename T, int ROWS>
+inline void dots_of(int64_t size, int64_t stride, const T* rows, const T* x, T* out) {
   using S = Simd<T>;
-  int64_t row = 0;
-  for (; row + 4 <= count; row += 4) {
-    const T* at = rows + row * size;
-    typename S::Vector sums[4] = {};
-    int64_t i = 0;
-    for (; i + S::kLanes <= size; i += S::kLanes) {
-      const typename S::Vector value = S::load(x + i);
+  typename S::Vector sums[ROWS] = {};
+  int64_t i = 0;
+  for (; i + S::kLanes <= size; i += S::kLanes) {
+    const typename S::Vector value = S::load(x + i);
 #pragma GCC unroll 4
-      for (int64_t part = 0; part < 4; ++part) sums[part] += S::load(at + part * size + i) * value;
-    }
-    for (int64_t part = 0; part < 4; ++part) {
-      T sum = S::total(sums[part]);
-      for (int64_t rest = i; rest < size; ++rest) sum += at[part * size + rest] * x[rest];
-      out[row + part] = sum;
-    }
+    for (int row = 0; row < ROWS; ++row) sums[row] += S::load(rows + row * stride + i) * value;
   }
-  for (; row < count; ++row) {
-    const T* at = rows + row * size;
-    typename S::Vector sums = {};
-    int64_t i = 0;
-    for (; i + S::kLanes <= size; i += S::kLanes) sums += S::load(at + i) * S::load(x + i);
-    T sum = S::total(sums);
-    for (; i < size; ++i) sum += at[i] * x[i];
+#pragma GCC unroll 4
+  for (int row = 0; row < ROWS; ++row) {
+    T sum = S::total(sums[row]);
+    for (int64_t rest = i; rest < size; ++rest) sum += rows[row * stride + rest] * x[rest];
     out[row] = sum;
   }
+}
+
+template <typename T>
+void dots(int64_t count, int64_t size, int64_t stride, const T* rows, const T* x, T* out) {
+  int64_t row = 0;
+  for (; row + 4 <= count; row += 4) dots_of<T, 4>(size, stride, rows + row * stride, x, out + row);
+  for (; row < count; ++row) dots_of<T, 1>(size, stride, rows + row * stride, x, out + row);
 }
 
 // Four rows at a time, so that `out` is read and written once for them and memory is read as it lies.
@@ -204,12 +199,44 @@ void softmax(int64_t count, T* values) {
   for (int64_t i = 0; i < count; ++i) values[i] /= sum;
 }
 
+template <typename T, int ROWS>
+inline void unmix_of(
+    int64_t size, const T* rows, const T* weights, T mean, const T* d, const T* query, T* d_rows, T* d_query) {
+  using S = Simd<T>;
+  T s[ROWS];
+  dots_of<T, ROWS>(size, size, rows, d, s);
+  for (int row = 0; row < ROWS; ++row) s[row] = weights[row] * (s[row] - mean);
+  int64_t i = 0;
+  for (; i + S::kLanes <= size; i += S::kLanes) {
+    const typename S::Vector value = S::load(d + i), key = S::load(query + i);
+    typename S::Vector sum = S::load(d_query + i);
+#pragma GCC unroll 4
+    for (int row = 0; row < ROWS; ++row) {
+      sum += s[row] * S::load(rows + row * size + i);
+      if (d_rows == nullptr) continue;
+      T* to = d_rows + row * size + i;
+      S::store(to, S::load(to) + weights[row] * value + s[row] * key);
+    }
+    S::store(d_query + i, sum);
+  }
+  for (; i < size; ++i)
+    for (int row = 0; row < ROWS; ++row) {
+      d_query[i] += s[row] * rows[row * size + i];
+      if (d_rows != nullptr) d_rows[row * size + i] += weights[row] * d[i] + s[row] * query[i];
+    }
+}
+
 template <typename T>
-void spread(int64_t count, int64_t size, T* rows, const T* a, const T* x, const T* b, const T* y) {
-  for (int64_t row = 0; row < count; ++row) {
-    T* to = rows + row * size;
-#pragma GCC ivdep
-    for (int64_t i = 0; i < size; ++i) to[i] += a[row] * x[i] + b[row] * y[i];
+void unmix(
+    int64_t count, int64_t size, const T* rows, const T* weights, const T* mean, const T* d, const T* query, T* d_rows,
+    T* d_query) {
+  T of_mean;
+  dots_of<T, 1>(size, size, mean, d, &of_mean);
+  for (int64_t row = 0; row < count;) {
+    const int64_t at = row * size, height = row + 4 <= count ? 4 : 1;
+    const auto part = height == 4 ? unmix_of<T, 4> : unmix_of<T, 1>;
+    part(size, rows + at, weights + row, of_mean, d, query, d_rows == nullptr ? nullptr : d_rows + at, d_query);
+    row += height;
   }
 }
 
@@ -217,6 +244,6 @@ template <typename T>
 const Kernels<T>& table() {
   static const Kernels<T> all{
       2 * Simd<T>::kLanes, TILE, interleave<T>, pack<T>, multiply<T>, gru<T>, gru_backward<T>, dots<T>, mix<T>,
-      softmax<T>, spread<T>};
+      softmax<T>, unmix<T>};
   return all;
 }

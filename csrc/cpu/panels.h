@@ -8,11 +8,11 @@
 
 namespace mm_emotion {
 
-// W (3 size, width), rows in the gate order r, z, n.
+// W (3 size, width), rows in the gate order r, z, n, `stride` values apart.
 template <typename T>
 struct Matrix {
   const T* weight;
-  int64_t size, width;
+  int64_t stride, size, width;
 };
 
 enum class Direction { forward, backward };
@@ -54,10 +54,10 @@ class Panels {
     const Matrix<T>& matrix = matrices[index];
     if (!direct) return use.multiply(m, depth(matrix), packed, at(index, gate, block), c, add);
     const int64_t begin = block * columns, count = std::min(columns, matrix.size - begin);
-    const T* weight = matrix.weight + (gate * matrix.size + begin) * matrix.width;
+    const T* weight = matrix.weight + (gate * matrix.size + begin) * matrix.stride;
     T sums[64];
     for (int64_t row = 0; row < m; ++row) {
-      use.dots(count, matrix.width, weight, rows[row], sums);
+      use.dots(count, matrix.width, matrix.stride, weight, rows[row], sums);
       for (int64_t i = 0; i < count; ++i) c[row * columns + i] = add ? c[row * columns + i] + sums[i] : sums[i];
     }
   }
@@ -89,18 +89,18 @@ class Panels {
     return size;
   }
   void fill(size_t index, int64_t gate, int64_t block, const T* zeros) {
-    const auto [weight, rows_of_gate, width] = matrices[index];
+    const auto [weight, stride, rows_of_gate, width] = matrices[index];
     const int64_t begin = block * columns;
     T* to = at(index, gate, block);
     if (direction == Direction::forward) {
       const T* rows[64];
       for (int64_t i = 0; i < columns; ++i)
-        rows[i] = begin + i < rows_of_gate ? weight + (gate * rows_of_gate + begin + i) * width : zeros;
+        rows[i] = begin + i < rows_of_gate ? weight + (gate * rows_of_gate + begin + i) * stride : zeros;
       return use.interleave(columns, width, rows, to);
     }
     const int64_t count = std::min(columns, width - begin);
     for (int64_t row = 0; row < rows_of_gate; ++row, to += columns) {
-      std::memcpy(to, weight + (gate * rows_of_gate + row) * width + begin, count * sizeof(T));
+      std::memcpy(to, weight + (gate * rows_of_gate + row) * stride + begin, count * sizeof(T));
       std::fill(to + count, to + columns, T(0));
     }
   }
@@ -119,13 +119,14 @@ constexpr bool of_state(Product product) { return product % 2 == 1; }
 template <typename T>
 std::vector<Matrix<T>> matrices(const Scan<T>& scan) {
   std::vector<Matrix<T>> all;
+  const auto add = [&](int64_t way, Weight which, int64_t size, int64_t width) {
+    all.push_back({scan.weight(way, which), scan.stride(way, which), size, width});
+  };
   const int64_t g = scan.g, p = scan.p, e = scan.e;
   for (int64_t way = 0; way < scan.directions; ++way) {
-    all.push_back({scan.weight(way, kGq), g, p}), all.push_back({scan.weight(way, kGh), g, g});
-    all.push_back({scan.weight(way, kPc), p, g}), all.push_back({scan.weight(way, kPq), p, p});
-    all.push_back({scan.weight(way, kEq), e, p}), all.push_back({scan.weight(way, kEh), e, e});
-    if (!scan.listener) continue;
-    all.push_back({scan.weight(way, kLs), p, p}), all.push_back({scan.weight(way, kLh), p, p});
+    add(way, kGq, g, p), add(way, kGh, g, g), add(way, kPc, p, g), add(way, kPq, p, p);
+    add(way, kEq, e, p), add(way, kEh, e, e);
+    if (scan.listener) add(way, kLs, p, p), add(way, kLh, p, p);
   }
   return all;
 }

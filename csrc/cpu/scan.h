@@ -27,11 +27,23 @@ struct ScanArguments {
   const std::optional<Tensor>&history, &history_lengths;
 };
 
+// A matrix or a bias, read where it lies as long as its rows lie in one piece each.
+template <typename T>
+struct Lines {
+  explicit Lines(const Tensor& tensor)
+      : held(tensor.stride(tensor.dim() - 1) == 1 ? tensor : torch::stable::contiguous(tensor)),
+        data(static_cast<const T*>(held.data_ptr())), stride(held.stride(0)) {}
+  Tensor held;
+  const T* data;
+  int64_t stride;  // from one row to the next
+};
+
 template <typename T>
 struct Scan {
   explicit Scan(const ScanArguments& given, ScalarType type, const char* name);
 
   const T* weight(int64_t way, Weight which) const { return weights[way * share + which].data; }
+  int64_t stride(int64_t way, Weight which) const { return weights[way * share + which].stride; }
   int64_t position(int64_t way, int64_t dialogue, int64_t step) const {
     return way == 1 ? lengths.data[dialogue] - 1 - step : step;
   }
@@ -50,7 +62,7 @@ struct Scan {
   Rows<T> queries, history;
   Rows<int64_t> speakers, lengths, history_lengths;
   Rows<bool> keep;
-  std::vector<Rows<T>> weights;
+  std::vector<Lines<T>> weights;
   std::vector<int64_t> order;    // dialogues, longest first
   std::vector<int64_t> offsets;  // packed row of the first dialogue at each step
 };

@@ -38,28 +38,18 @@ struct Result {
 // From the gradient of a context to those of the query and of every state it was read from, as value and as key.
 template <typename T>
 void attend_backward(
-    const Scan<T>& scan, int64_t way, int64_t dialogue, int64_t step, const Given<T>& given, const T* d_context,
-    T* d_states, T* d_weights, T* d_query) {
+    const Scan<T>& scan, int64_t way, int64_t dialogue, int64_t step, const Given<T>& given, const T* context,
+    const T* d_context, T* d_states, T* d_query) {
   const Kernels<T>& use = kernels<T>();
-  const int64_t at = scan.position(way, dialogue, step), here = scan.cell(way, dialogue, at);
+  const int64_t at = scan.position(way, dialogue, step), here = scan.cell(way, dialogue, at), g = scan.g;
   const int64_t known = scan.known(dialogue), oldest = way == 1 ? at + 1 : 0;
-  std::fill(d_query, d_query + scan.g, T(0));
-  if (known + step == 0) return;
-  const T* weights = given.attention + here * (scan.past + scan.steps);
-  const T* fresh = weights + scan.past + oldest;
-  const T* given_rows = scan.history.data + (scan.past ? dialogue * scan.past * scan.g : 0);
-  const T* fresh_rows = given.states + scan.cell(way, dialogue, oldest) * scan.g;
-  T* d_fresh = d_weights + known;
-  use.dots(known, scan.g, given_rows, d_context, d_weights);
-  use.dots(step, scan.g, fresh_rows, d_context, d_fresh);
-  T mean = 0;
-  for (int64_t i = 0; i < known; ++i) mean += weights[i] * d_weights[i];
-  for (int64_t i = 0; i < step; ++i) mean += fresh[i] * d_fresh[i];
-  for (int64_t i = 0; i < known; ++i) d_weights[i] = weights[i] * (d_weights[i] - mean);
-  for (int64_t i = 0; i < step; ++i) d_fresh[i] = fresh[i] * (d_fresh[i] - mean);
-  use.mix(known, scan.g, given_rows, d_weights, d_query);
-  use.mix(step, scan.g, fresh_rows, d_fresh, d_query);
-  use.spread(step, scan.g, d_states + oldest * scan.g, fresh, d_context, d_fresh, scan.queries.data + here * scan.g);
+  std::fill(d_query, d_query + g, T(0));
+  const T *query = scan.queries.data + here * g, *weights = given.attention + here * (scan.past + scan.steps);
+  const T* given_rows = scan.history.data + (scan.past ? dialogue * scan.past * g : 0);
+  const T* fresh_rows = given.states + scan.cell(way, dialogue, oldest) * g;
+  use.unmix(known, g, given_rows, weights, context, d_context, query, nullptr, d_query);
+  use.unmix(
+      step, g, fresh_rows, weights + scan.past + oldest, context, d_context, query, d_states + oldest * g, d_query);
 }
 
 template <typename T>
@@ -72,9 +62,8 @@ class Walk {
  private:
   // Where a member of the team computes.
   struct Desk {
-    Desk(int64_t packed_, int64_t summed, int64_t scored, int64_t size)
-        : packed(packed_), sums(summed), scores(scored), direct(size) {}
-    Buffer<T> packed, sums, scores, direct;
+    Desk(int64_t packed_, int64_t summed, int64_t size) : packed(packed_), sums(summed), direct(size) {}
+    Buffer<T> packed, sums, direct;
   };
   // The gradient of a product's left side, for each row, from that of its gates.
   struct Target {
@@ -141,7 +130,7 @@ Walk<T>::Walk(
   const int64_t rows = std::max(count * (scan.listener ? scan.parties : 1), kBatch);
   d_gates.resize(rows), to.resize(rows), also_to.resize(rows);
   for (int64_t member = 0; member < team.size(); ++member)
-    desks.emplace_back(4 * part, rows * columns, scan.past + scan.steps, scan.largest());
+    desks.emplace_back(4 * part, rows * columns, scan.largest());
 }
 
 template <typename T>
@@ -326,7 +315,7 @@ void Walk<T>::leave_global() {
     const int64_t here = row(index);
     T *own = states_of(index), *to_gates = gates.g + here * 4 * g, *direct = desks[member].direct.data();
     attend_backward(
-        scan, way, dialogue(index), now, given, context.data() + index * g, own, desks[member].scores.data(),
+        scan, way, dialogue(index), now, given, trace.context + here * g, context.data() + index * g, own,
         result.queries + cell[index] * g);
     T* d = own + at[index] * g;
     drop_from(0, index, g, d);

@@ -234,8 +234,8 @@ void Walk<T>::attend(int64_t index, T* scores) {
   std::fill(weights, weights + width, T(0));
   std::fill(context, context + g, T(0));
   if (known + now == 0) return;
-  use.dots(known, g, given, query, scores);
-  use.dots(now, g, fresh, query, scores + known);
+  use.dots(known, g, g, given, query, scores);
+  use.dots(now, g, g, fresh, query, scores + known);
   use.softmax(known + now, scores);
   use.mix(known, g, given, scores, context);
   use.mix(now, g, fresh, scores + known, context);

@@ -8,11 +8,15 @@ COMMANDS = (
     "train",
     "reproduce",
     "evaluate",
+    "compare",
     "figures",
     "encode",
     "predict",
+    "demo",
     "list",
     "leaderboard",
+    "card",
+    "push",
     "doctor",
 )
 """Names of the commands, which are those of their modules, in the order of the help."""

@@ -4,17 +4,20 @@ import argparse
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mm_emotion.commands._data import add_data_argument
 from mm_emotion.errors import MissingLibraryError
 
+if TYPE_CHECKING:
+    from mm_emotion.training.reproduction import Outcome
+
 TRACKERS = ("tensorboard", "wandb", "mlflow", "comet_ml")
 
 
-def add_arguments(parser: argparse.ArgumentParser, seeds_help: str, recipe_needed: bool = True) -> None:
-    parser.add_argument(
-        "recipe", nargs=None if recipe_needed else "?", help="a name from `mm-emotion list` or a YAML file"
-    )
+def add_arguments(parser: argparse.ArgumentParser, seeds_help: str, recipe: str | None = None) -> None:
+    """Add the options of a run; `recipe` says how many recipes are given, None for the one that must be."""
+    parser.add_argument("recipe", nargs=recipe, help="a name from `mm-emotion list` or a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="changes to the recipe")
     add_data_argument(parser)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for runs (default: runs)")
@@ -35,8 +38,8 @@ def _seed(word: str) -> int | str:
     return int(word)
 
 
-def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int], start=None) -> list[dict]:
-    """Train and evaluate a recipe for each seed; its result rows, on the main process alone.
+def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int], start=None) -> dict[int, "Outcome"]:
+    """Train and evaluate a recipe for each seed; seed -> what it left, on the main process alone.
 
     `start` is a saved system, model and processor, to go on from.
     """
@@ -52,9 +55,9 @@ def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int], start=N
         datasets.disable_progress_bars()
     recipe, corpus, split = _open(options, recipe)
     accelerator = make_accelerator(recipe, options.tracker, options.out)
-    rows = []
+    outcomes = {}
     for seed in seeds:
-        outcome = run_seed(
+        outcomes[seed] = run_seed(
             recipe,
             corpus,
             split,
@@ -65,12 +68,11 @@ def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int], start=N
             state_seconds=options.state_seconds,
             start=start,
         )
-        rows += outcome.rows
         if accelerator.is_main_process:
-            _print_outcome(recipe, seed, outcome)
+            _print_outcome(recipe, seed, outcomes[seed])
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    return rows if accelerator.is_main_process else []
+    return outcomes if accelerator.is_main_process else {}
 
 
 def _open(options: argparse.Namespace, recipe):

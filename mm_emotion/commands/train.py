@@ -13,7 +13,7 @@ accelerate launch train.py dialogue_rnn/iemocap_bidialogue_rnn_att_text --data d
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    _seeds.add_arguments(parser, "seeds to run (default: the recipe's first)", recipe_needed=False)
+    _seeds.add_arguments(parser, "seeds to run (default: the recipe's first)", recipe="?")
     parser.add_argument(
         "--from", dest="start", metavar="MODEL", help="saved system to go on from, in place of a recipe; needs --data"
     )

@@ -13,9 +13,10 @@ from huggingface_hub import metadata_load
 
 from mm_emotion.data.recordings import RECORDINGS, load_recordings
 from mm_emotion.data.rows import check_rows, column_values
+from mm_emotion.data.sequences import SEQUENCE_FILES, load_sequences
 from mm_emotion.data.tables import ALIASES, load_table
 from mm_emotion.errors import CorpusError
-from mm_emotion.schema import AFFECT_DIMENSIONS, IGNORE_INDEX, LABEL_SETS
+from mm_emotion.schema import AFFECT_DIMENSIONS, AFFECT_SETS, IGNORE_INDEX, LABEL_SETS
 
 __all__ = ["TABLE_FEATURES", "DialogueDataset", "check_rows", "load_prepared", "load_table", "open_corpus"]
 
@@ -59,6 +60,12 @@ def open_corpus(
         if features:
             raise CorpusError(f"features of {place}", "none beside recordings", ", ".join(features))
         return load_recordings(place, corpus=name, label_set=label_set)
+    if name in SEQUENCE_FILES and (place.is_file() or (place / SEQUENCE_FILES[name]).is_file()):
+        rows = load_sequences(place, corpus=name, label_set=label_set)
+        absent = [feature for feature in features if feature not in rows.column_names]
+        if absent:
+            raise CorpusError(f"features of {place}", "modalities that every part has", ", ".join(absent))
+        return rows
     if name not in ALIASES or not (
         place.is_file() or any(place.glob("utterances.jsonl")) or any(place.glob("*_sent_emo.csv"))
     ):
@@ -149,7 +156,7 @@ def _config_name(configs: dict[str, list[str]], corpus: str, label_set: str) -> 
 
 
 def _with_labels(rows: Dataset, corpus: str, label_set: str) -> Dataset:
-    """`rows` with the labels that were asked for: checked class names, or one affect dimension as `affect` (1,)."""
+    """`rows` with the labels that were asked for: checked class names, or affect dimensions as `affect` (K,)."""
     if label_set in LABEL_SETS.get(corpus, {}):
         names = rows.features["label"].names if "label" in rows.column_names else ["no label column"]
         if label_set == "own" and "affect" in rows.column_names:
@@ -159,21 +166,27 @@ def _with_labels(rows: Dataset, corpus: str, label_set: str) -> Dataset:
             raise CorpusError(f"label names of {corpus}", f"{expected} ({label_set})", ", ".join(names))
         return rows
     dimensions = AFFECT_DIMENSIONS.get(corpus, ())
-    if label_set not in dimensions:
-        expected = ", ".join([*LABEL_SETS.get(corpus, ()), *dimensions])
+    sets = AFFECT_SETS.get(corpus, {})
+    if label_set not in (*dimensions, *sets):
+        expected = ", ".join([*LABEL_SETS.get(corpus, ()), *dimensions, *sets])
         raise CorpusError("label_set", f"one of {expected or 'none'} for {corpus}", repr(label_set))
+    wanted = sets.get(label_set, (label_set,))
     if "affect" in rows.column_names:
         values = column_values(rows, "affect")
-        if any(value is not None and len(value) != len(dimensions) for value in values):
+        widths = {len(value) for value in values if value is not None}
+        if widths == {len(wanted)} and label_set in sets:  # prepared for this set alone
+            return rows
+        if widths - {len(dimensions)}:
             raise CorpusError(
                 f"affect of {corpus}", f"{len(dimensions)} values ({', '.join(dimensions)})", "another number"
             )
-        index = dimensions.index(label_set)
-        values = [None if value is None else value[index : index + 1] for value in values]
+        indices = [dimensions.index(name) for name in wanted]
+        values = [None if value is None else value[indices] for value in values]
     else:
-        values = [None if value is None else [value] for value in column_values(rows, label_set)]
+        columns = [column_values(rows, name) for name in wanted]
+        values = [None if None in row else list(row) for row in zip(*columns, strict=True)]
     rows = rows.remove_columns([name for name in ("label", "affect") if name in rows.column_names])
-    feature = Features({"affect": List(Value("float32"), length=1)})["affect"]
+    feature = Features({"affect": List(Value("float32"), length=len(wanted))})["affect"]
     return rows.add_column("affect", values, feature=feature)
 
 

@@ -3,11 +3,12 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from datasets import Dataset
 
+from mm_emotion.data.affect_splits import development_halves, pooled
 from mm_emotion.data.rows import column_values
 from mm_emotion.errors import SplitError
 from mm_emotion.schema import SPLITS
@@ -15,14 +16,18 @@ from mm_emotion.schema import SPLITS
 _FOLD = "session_fold_"
 _SPEAKER_FOLD = "speaker_fold_"
 _FIFTH = "five_fold_"
+_DIALOGUE_FOLD, _DIALOGUE_FOLDS = "dialogue_fold_", 5
 _SENTENCES = 3  # dialogue ids of the one training speaker that validate where there are two
 SPLIT_NAMES = (
     "session5_test",
     "published",
     "sdk_standard",
+    "development_halves",
+    "pooled",
     f"{_FOLD}<k>",
     f"{_SPEAKER_FOLD}<k>",
     f"{_FIFTH}<k>",
+    f"{_DIALOGUE_FOLD}<k>",
     "validation_utterances_20",
     "last_20_percent",
 )
@@ -33,7 +38,8 @@ class Split:
     """Ids of each part: dialogue ids, or utterance ids where `unit` is "utterance".
 
     `speaker_independent` declares that no speaker of the test part is in another part, `independent_validation` that no
-    speaker of the validation part is in train. `legacy` marks a protocol that lets parts share dialogues.
+    speaker of the validation part is in train. `legacy` marks a protocol that lets parts share dialogues,
+    `seen_features` that test labels have trained feature columns of the corpus.
     """
 
     name: str
@@ -44,6 +50,7 @@ class Split:
     independent_validation: bool = False
     unit: str = "dialogue"
     legacy: bool = False
+    seen_features: bool = False
     note: str = ""
 
 
@@ -54,7 +61,10 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
       the other dialogues, those whose ids have the smallest SHA-256, the same for every seed.
     - `published`: the split column as it is; a missing validation part is taken from train in the same way. Whether
       test speakers are apart is measured, not promised.
-    - `sdk_standard`: as `published`, by the column `sdk_fold` of CMU-MOSI: the folds of the SDK.
+    - `sdk_standard`: as `published`, by the column `sdk_fold` of CMU-MOSI: the folds of the SDK. Vectors of words and
+      face that come with the corpus have seen the labels of most of its test part, which every result says.
+    - `development_halves`: train is published, five development dialogues drawn with `seed` validate, the others test.
+    - `pooled`: the published train and validation cut anew into three parts, whole dialogues in the order of SHA-256.
     - `session_fold_<k>`: test is session k, validation the next one (after the last comes the first), train the rest.
     - `speaker_fold_<k>`: test is all of the k-th speaker in the order of their names, validation all of the next one
       (after the last comes the first), train the rest. With two speakers, validation is three dialogues of the other
@@ -62,6 +72,8 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
     - `five_fold_<k>`: speakers with the dialogues they share are dealt to five folds, the largest first (three or four
       folds where there are no more groups); without speakers, or with fewer than three groups, dialogues are. Test is
       fold k, validation the next one, train the rest.
+    - `dialogue_fold_<k>`: every fifth dialogue in the order of the SHA-256 of their ids, from the k-th on, is test,
+      those that follow them are validation, the rest train. For corpora of too few speakers to keep apart.
     - `validation_utterances_20`: test is session 5; validation is a fifth of the other utterances drawn with `seed`, so
       it shares dialogues with train (legacy).
     - `last_20_percent`: test is the last fifth of the utterances in the order of their ids, as Keras cuts a validation
@@ -75,7 +87,12 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
     if name == "published":
         return _published(rows, validation_dialogues)
     if name == "sdk_standard":
-        return _published(rows, validation_dialogues, name, "sdk_fold")
+        return _sdk_standard(rows, validation_dialogues)
+    if name == "development_halves":
+        return _measured(rows, name, *development_halves(_dialogue_values(rows, "split"), seed))
+    if name == "pooled":
+        sizes = Counter(column_values(rows, "dialogue_id"))
+        return _measured(rows, name, *pooled(_dialogue_values(rows, "split"), sizes))
     if name == "validation_utterances_20":
         return _validation_utterances(rows, seed)
     if name == "last_20_percent":
@@ -86,6 +103,8 @@ def resolve_split(rows: Dataset, name: str, *, seed: int = 0, validation_dialogu
         return _speaker_fold(rows, int(name.removeprefix(_SPEAKER_FOLD)))
     if name.startswith(_FIFTH) and name.removeprefix(_FIFTH).isdecimal():
         return _five_fold(rows, int(name.removeprefix(_FIFTH)))
+    if name.startswith(_DIALOGUE_FOLD) and name.removeprefix(_DIALOGUE_FOLD).isdecimal():
+        return _dialogue_fold(rows, int(name.removeprefix(_DIALOGUE_FOLD)))
     raise SplitError("split", f"one of {', '.join(SPLIT_NAMES)}", repr(name))
 
 
@@ -177,11 +196,28 @@ def _published(rows: Dataset, validation_dialogues: int, name: str = "published"
         parts["validation"], note = _smallest_hashes(parts["train"], validation_dialogues)
         chosen = set(parts["validation"])
         parts["train"] = [dialogue for dialogue in parts["train"] if dialogue not in chosen]
+    return _measured(rows, name, {part: tuple(dialogues) for part, dialogues in parts.items()}, note)
+
+
+def _measured(rows: Dataset, name: str, parts: dict[str, tuple[str, ...]], note: str) -> Split:
+    """The split with these dialogues, speaker-independent if they are."""
+    test, others = set(parts["test"]), {*parts["train"], *parts["validation"]}
     speakers: dict[bool, set[str]] = {True: set(), False: set()}
     for dialogue, speaker in zip(column_values(rows, "dialogue_id"), column_values(rows, "speaker"), strict=True):
-        speakers[published[dialogue] == "test"].add(speaker)
-    ids = {part: tuple(dialogues) for part, dialogues in parts.items()}
-    return Split(name, not speakers[True] & speakers[False], **ids, note=note)
+        if dialogue in test or dialogue in others:
+            speakers[dialogue in test].add(speaker)
+    return Split(name, not speakers[True] & speakers[False], **parts, note=note)
+
+
+def _sdk_standard(rows: Dataset, validation_dialogues: int) -> Split:
+    split = _published(rows, validation_dialogues, "sdk_standard", "sdk_fold")
+    # The vectors of words and face that bc-LSTM published are layers of networks trained on its own training part.
+    published = _dialogue_values(rows, "split")
+    seen = sum(published[dialogue] != "test" for dialogue in split.test)
+    if not seen or not {"text", "visual"} & set(rows.column_names):
+        return split
+    note = f"{seen} of {len(split.test)} test dialogues trained the networks that made the vectors of words and face"
+    return replace(split, seen_features=True, note=f"{split.note}; {note}")
 
 
 def _session_fold(rows: Dataset, number: int) -> Split:
@@ -268,6 +304,23 @@ def _speaker_groups(rows: Dataset) -> list[list[str]]:
     return list(groups.values())
 
 
+def _dialogue_fold(rows: Dataset, number: int) -> Split:
+    dialogues = list(dict.fromkeys(column_values(rows, "dialogue_id")))
+    if not 1 <= number <= _DIALOGUE_FOLDS <= len(dialogues):
+        given = f"{_DIALOGUE_FOLD}{number} of {len(dialogues)} dialogues"
+        raise SplitError("split", f"a fold of 1 to {_DIALOGUE_FOLDS}, of as many dialogues or more", given)
+    order = sorted(dialogues, key=_hash)
+    part = {dialogue: (place - number + 1) % _DIALOGUE_FOLDS for place, dialogue in enumerate(order)}
+    return Split(
+        f"{_DIALOGUE_FOLD}{number}",
+        False,
+        tuple(dialogue for dialogue in dialogues if part[dialogue] > 1),
+        tuple(dialogue for dialogue in dialogues if part[dialogue] == 1),
+        tuple(dialogue for dialogue in dialogues if part[dialogue] == 0),
+        note=f"test: fold {number} of {_DIALOGUE_FOLDS} of the dialogues; validation: the next one",
+    )
+
+
 def _validation_utterances(rows: Dataset, seed: int) -> Split:
     sessions = _sessions(rows)
     test_dialogues = set(_where(sessions, 5, "session 5"))
@@ -340,8 +393,13 @@ def _where(sessions: dict[str, int], number: int, what: str) -> list[str]:
 def _smallest_hashes(dialogues: Sequence[str], number: int) -> tuple[list[str], str]:
     if not 0 < number < len(dialogues):
         raise SplitError("validation_dialogues", f"1 to {len(dialogues) - 1}", number)
-    order = sorted(dialogues, key=lambda dialogue: hashlib.sha256(dialogue.encode()).digest())
+    order = sorted(dialogues, key=_hash)
     chosen = set(order[:number])
     return [
         dialogue for dialogue in dialogues if dialogue in chosen
     ], f"validation: {number} dialogues taken from train"
+
+
+def _hash(name: str) -> bytes:
+    """A place in an order that says nothing about a dialogue and is the same everywhere."""
+    return hashlib.sha256(name.encode()).digest()

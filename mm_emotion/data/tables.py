@@ -190,7 +190,8 @@ def _derive_iemocap(raw: Mapping, label_set: str, file: Path) -> dict:
 
 def _derive_mosi(raw: Mapping, label_set: str, file: Path) -> dict:
     fold = raw.get("sdk_fold")  # the SDK's own split, which is not that of bc-LSTM
-    return {"label": raw["label_binary"], "sdk_fold": _SPLIT_NAMES.get(fold, fold)}
+    target = {"affect": [float(raw["sentiment"])]} if label_set == "sentiment" else {"label": raw["label_binary"]}
+    return {**target, "sdk_fold": _SPLIT_NAMES.get(fold, fold)}
 
 
 def _derive_meld(raw: Mapping, label_set: str, file: Path) -> dict:

@@ -64,6 +64,33 @@ Stream = Mapping[str, Segments]
 """The segments of each video."""
 
 
+def joined(stream: Stream) -> dict[str, Segments]:
+    """The chunks `video[3]` of a stream, as an aligned file names them, joined under `video` by start.
+
+    `entries` are the numbers in brackets, or those of the chunk where its name has none.
+
+    Raises:
+        FeatureError: something else than a number in brackets, or features of several shapes under one video.
+    """
+    chunks: dict[str, list[Segments]] = {}
+    for name, segments in stream.items():
+        video, bracket, number = name.partition("[")
+        if bracket and not number.removesuffix("]").isdecimal():
+            raise FeatureError(f"entry {name!r}", "a number in brackets behind the video's name", repr(number))
+        entries = np.full(len(segments), int(number.removesuffix("]"))) if bracket else segments.entries
+        chunks.setdefault(video, []).append(Segments(segments.intervals, segments.features, entries))
+    for video, parts in chunks.items():
+        shapes = {part.features.shape[1:] for part in parts}
+        if len(shapes) > 1:
+            raise FeatureError(f"features of {video!r}", "one width", sorted(shapes))
+    return {
+        video: Segments(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("intervals", "features", "entries"))
+        ).sorted()
+        for video, parts in chunks.items()
+    }
+
+
 def unify(streams: Mapping[str, Stream]) -> dict[str, dict[str, Segments]]:
     """The streams with the videos that all of them have, in the order of the first."""
     shared = [video for video in next(iter(streams.values())) if all(video in stream for stream in streams.values())]

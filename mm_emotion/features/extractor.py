@@ -31,9 +31,9 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
     """Utterance rows to the arrays of the columns in `features`, each a mapping of options (`ColumnFeature.parse`).
 
     What is fitted is in `scalings` (column -> Scaling) and goes to a file of its own; `fitted` says how many values
-    each column's has, and `text_dimensions` how many the processor's latent semantic vectors have (0 for none), so
-    that a lost file is noticed. Errors: FeatureError for an unknown feature or option, CheckpointError for a saved
-    version other than the installed one.
+    each column's has, `text_dimensions` how many the processor's latent semantic vectors have (0 for none) and
+    `tokenizer_length` the most ids of its pretrained tokenizer (0 for none), so that a lost file is noticed. Errors:
+    FeatureError for an unknown feature or option, CheckpointError for a saved version other than the installed one.
     """
 
     model_input_names = ["audio", "visual", "mocap"]  # noqa: RUF012 (declared this way by the base)
@@ -43,6 +43,7 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         features: dict[str, dict] | None = None,
         fitted: dict[str, int] | None = None,
         text_dimensions: int = 0,
+        tokenizer_length: int = 0,
         **kwargs,
     ):
         check_known("feature extractor", kwargs, _FILE_KEYS)
@@ -51,7 +52,9 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         self.features = {column: feature.options() for column, feature in self.columns.items()}
         self.fitted = dict(fitted or {})
         self.text_dimensions = text_dimensions
+        self.tokenizer_length = tokenizer_length
         self.scalings: dict[str, Scaling] = {}
+        self.skipped: dict[str, dict[str, str]] = {column: {} for column in self.columns}
 
     @property
     def licences(self) -> dict[str, str]:
@@ -61,12 +64,13 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
 
     def to_dict(self) -> dict:
         """As in transformers, without what is derived from the options or has a file of its own."""
-        return {key: value for key, value in super().to_dict().items() if key not in ("columns", "scalings")}
+        return {key: value for key, value in super().to_dict().items() if key not in ("columns", "scalings", "skipped")}
 
     def extract(self, column: str, row: dict) -> np.ndarray | None:
         """What the feature of a column makes of an utterance, before scaling; None where the utterance lacks it.
 
-        A row that holds it already, under `RAW` and the column's name, gives that.
+        With `on_error: skip` also where its media cannot be read; `skipped` then says why, by utterance. A row that
+        holds it already, under `RAW` and the column's name, gives that.
         """
         if RAW + column in row:
             made = row[RAW + column]
@@ -74,13 +78,16 @@ class EmotionFeatureExtractor(FeatureExtractionMixin):
         kind = self.columns[column].kind
         try:
             if column == "audio":
-                media = sources.sound(row)
+                media = sources.sound(row, self.columns[column].channel)
             elif column == "visual":
                 media = sources.picture(row)
             else:
                 media = sources.motion(row, kind.needed)
             return None if media is None else kind(*media)
         except FeatureError as error:
+            if self.columns[column].on_error == "skip":
+                self.skipped[column][str(row.get("utterance_id"))] = str(error)
+                return None
             if row.get("utterance_id") is None:
                 raise
             field = f"{error.field} (utterance {row['utterance_id']!r})"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
+CHANNELS = ("mean", "left", "right")
+"""What is heard of a recording of several channels; of a single one it is that."""
+
 CUT_SHORT = 0.5  # s that a file may lack of what its header says
 _HEADERS = frozenset(("mov", "matroska", "avi", "asf", "ogg", "wav", "flac"))  # others' lengths are estimates
 _BEFORE = 1.0  # s: where decoding starts before the sound that is wanted, for codecs that need to warm up
@@ -130,14 +133,25 @@ def _decoded(container: "InputContainer", stream: "Stream") -> Iterator["AudioFr
         yield from frames
 
 
+def one_channel(channels: np.ndarray, channel: str) -> np.ndarray:
+    """The waveform (N,) of channels (C, N), the first two of which are left and right, by a name of `CHANNELS`."""
+    if channel == "mean":
+        return channels.mean(axis=0)
+    return channels[0 if channel == "left" else min(1, len(channels) - 1)]
+
+
 def read_audio_track(
-    path: str | os.PathLike, start: float = 0.0, end: float | None = None, sampling_rate: int | None = None
+    path: str | os.PathLike,
+    start: float = 0.0,
+    end: float | None = None,
+    sampling_rate: int | None = None,
+    channel: str = "mean",
 ) -> tuple[np.ndarray, int]:
     """Mono float32 waveform (N,) of a media file's audio between `start` and `end` (s), and its rate in Hz.
 
-    Channels are averaged; `sampling_rate` (Hz) resamples, None keeps the track's own; `end` None, or after the last
-    sample, means the last sample. Errors: FeatureError for a missing or unreadable file, one without an audio stream,
-    one that is cut short, an empty stretch, or values that are not finite.
+    `channel` is one of `CHANNELS`; `sampling_rate` (Hz) resamples, None keeps the track's own; `end` None, or after the
+    last sample, means the last sample. Errors: FeatureError for a missing or unreadable file, one without an audio
+    stream, one that is cut short, an empty stretch, or values that are not finite.
     """
     field = f"audio of {str(path)!r}"
     if not np.isfinite(start) or start < 0 or (end is not None and not end > start):
@@ -155,7 +169,7 @@ def read_audio_track(
         except MemoryError as error:
             raise FeatureError(field, "a stretch that fits into memory", f"{length} s of sound") from error
         filled = 0
-        for position, piece in _pieces(container, stream, start, rate, field):
+        for position, piece in _pieces(container, stream, start, rate, channel):
             low, high = max(position, first), min(position + len(piece), last)
             if low < high:
                 waveform[low - first : high - first] = piece[low - position : high - position]
@@ -171,7 +185,7 @@ def read_audio_track(
 
 
 def _pieces(
-    container: "InputContainer", stream: "Stream", start: float, rate: int, field: str
+    container: "InputContainer", stream: "Stream", start: float, rate: int, channel: str
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Mono pieces (n,) of the track, each with its first sample's number from the beginning of the file."""
     import av
@@ -184,10 +198,10 @@ def _pieces(
         except av.FFmpegError:
             raise
         except ValueError as error:
-            raise FeatureError(field, "one audio format throughout", error) from error
+            raise FeatureError(f"audio of {container.name!r}", "one audio format throughout", error) from error
         for piece in pieces:
             place = round((piece.time - origin_of(container)) * rate)
             # Rounded time stamps are off by a sample or two; only a real gap moves the place.
             position = place if position is None or abs(place - position) > _JUMP * rate else position
-            yield position, piece.to_ndarray().mean(axis=0)
+            yield position, one_channel(piece.to_ndarray(), channel)
             position += piece.samples

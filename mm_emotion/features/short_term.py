@@ -15,7 +15,7 @@ import numpy as np
 from scipy.fft import dct, rfft
 
 from mm_emotion.errors import FeatureError
-from mm_emotion.features.sound import checked_waveform, resample
+from mm_emotion.features.sound import checked_waveform, resample, samples_of, windows_of
 
 _CEPSTRA, _NOTES, _PARTS = 13, 12, 10
 SHORT_TERM_NAMES: tuple[str, ...] = (
@@ -65,13 +65,12 @@ def short_term_features(waveform: np.ndarray, sampling_rate: int, window: float 
     or a hop under one.
     """
     signal = checked_waveform(waveform)
-    width, step = (_samples(field, value, sampling_rate) for field, value in (("window", window), ("hop", hop)))
+    width, step = (samples_of(field, value, sampling_rate) for field, value in (("window", window), ("hop", hop)))
     if width < 2 * _PARTS:
         raise FeatureError("window", f"at least {2 * _PARTS} samples", f"{width} ({window} s at {sampling_rate} Hz)")
     signal = signal - signal.mean()
     signal /= np.abs(signal).max() + 1e-10
-    signal = np.pad(signal, (0, max(0, width - len(signal))))
-    frames = np.lib.stride_tricks.sliding_window_view(signal, width)[::step]  # (T, W), a view
+    frames = windows_of(signal, width, step)  # (T, W), a view
     values = np.empty((len(frames), len(SHORT_TERM_NAMES)), dtype=np.float32)
     previous = None
     for first in range(0, len(frames), _BLOCK):
@@ -87,14 +86,6 @@ def short_term_features(waveform: np.ndarray, sampling_rate: int, window: float 
         part[:, 8:21] = _cepstrum(magnitude, sampling_rate)
         part[:, 21:] = _chroma(magnitude, sampling_rate)
     return values
-
-
-def _samples(field: str, seconds: float, rate: int) -> int:
-    if not (rate > 0 and np.isfinite(rate)):
-        raise FeatureError("sampling_rate", "a number of Hz above 0", rate)
-    if not (np.isfinite(seconds) and seconds * rate >= 1):
-        raise FeatureError(field, f"at least one sample at {rate} Hz, in s", seconds)
-    return int(seconds * rate + 1e-6)  # 0.3 s at 10 Hz is 3 samples, not the 2 of rounding down 2.9999
 
 
 def _of_time(frames: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from mm_emotion.errors import FeatureError
-from mm_emotion.features.media import audio_track_seconds, read_audio_track
+from mm_emotion.features.media import audio_track_seconds, one_channel, read_audio_track
 
 CONTAINERS = frozenset((".aac", ".avi", ".m4a", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wma", ".wmv"))
 """File endings that are read with PyAV, as sound files proper are not stored under them."""
@@ -19,14 +19,17 @@ CONTAINERS = frozenset((".aac", ".avi", ".m4a", ".m4v", ".mkv", ".mov", ".mp4", 
 _BLOCK = 1 << 20  # samples a channel
 
 
-def read_audio(path: str | os.PathLike, start: float = 0.0, end: float | None = None) -> tuple[np.ndarray, int]:
+def read_audio(
+    path: str | os.PathLike, start: float = 0.0, end: float | None = None, channel: str = "mean"
+) -> tuple[np.ndarray, int]:
     """Mono float32 waveform (N,) of the file between `start` and `end` (s; None is the file's end), and its rate in Hz.
 
-    Channels are averaged; an `end` after the last sample means the last sample. A video file gives its audio track.
+    `channel` is one of `media.CHANNELS`; an `end` after the last sample means the last sample. A video file gives its
+    audio track.
     Errors: FeatureError for a missing, unreadable or empty file, values that are not finite, or an empty stretch.
     """
     if Path(path).suffix.lower() in CONTAINERS:
-        return read_audio_track(path, start, end)
+        return read_audio_track(path, start, end, channel=channel)
     field = f"audio {str(path)!r}"
     if not np.isfinite(start) or start < 0 or (end is not None and not end > start):
         raise FeatureError(field, "0 <= start < end", f"start {start}, end {end}")
@@ -44,7 +47,7 @@ def read_audio(path: str | os.PathLike, start: float = 0.0, end: float | None = 
             channels = file.read(min(_BLOCK, len(waveform) - filled), dtype="float32", always_2d=True)  # (n, C)
             if len(channels) == 0:
                 raise FeatureError(field, f"{last - first} frames", f"{filled} frames", "the file is cut short")
-            waveform[filled : filled + len(channels)] = channels.mean(axis=1)
+            waveform[filled : filled + len(channels)] = one_channel(channels.T, channel)
             filled += len(channels)
     if not np.isfinite(waveform).all():
         raise FeatureError(field, "finite samples", "NaN or infinite samples")
@@ -77,6 +80,24 @@ def checked_waveform(waveform: np.ndarray) -> np.ndarray:
     if not np.isfinite(signal).all():
         raise FeatureError("waveform", "finite samples", "NaN or infinite samples")
     return signal
+
+
+def samples_of(field: str, seconds: float, rate: float) -> int:
+    """Whole samples in a time; FeatureError naming `field` for less than one, or a rate of no Hz."""
+    if not (rate > 0 and np.isfinite(rate)):
+        raise FeatureError("sampling_rate", "a number of Hz above 0", rate)
+    if not (np.isfinite(seconds) and seconds * rate >= 1):
+        raise FeatureError(field, f"at least one sample at {rate} Hz, in s", seconds)
+    return int(seconds * rate + 1e-6)  # 0.3 s at 10 Hz is 3 samples, not the 2 of rounding down 2.9999
+
+
+def windows_of(signal: np.ndarray, width: int, step: int) -> np.ndarray:
+    """Windows (T, width) that start every `step` samples and lie wholly inside a signal (N,), as a view.
+
+    A signal shorter than one is padded with zeros.
+    """
+    signal = np.pad(signal, (0, max(0, width - len(signal))))
+    return np.lib.stride_tricks.sliding_window_view(signal, width)[::step]
 
 
 @contextmanager

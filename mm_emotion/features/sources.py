@@ -35,11 +35,14 @@ def words(row: dict) -> str | None:
     return text
 
 
-def sound(row: dict) -> tuple[np.ndarray, int] | None:
-    """Waveform (N,) and rate in Hz of an utterance: `audio`, `audio_path`, or else the sound of its video."""
+def sound(row: dict, channel: str = "mean") -> tuple[np.ndarray, int] | None:
+    """Waveform (N,) and rate in Hz of an utterance: `audio`, `audio_path`, or else the sound of its video.
+
+    `channel` says what is heard of a file of several, a name of `media.CHANNELS`.
+    """
     audio = row.get("audio")
     if isinstance(audio, (str, os.PathLike)):
-        return read_audio(audio, *_times(row))
+        return read_audio(audio, *_times(row), channel)
     if isinstance(audio, (tuple, list)) and len(audio) == 2 and np.ndim(audio[0]) == 1 and np.ndim(audio[1]) == 0:
         return np.asarray(audio[0]), audio[1]
     if isinstance(audio, (list, np.ndarray)) and "audio_path" in row:
@@ -47,11 +50,11 @@ def sound(row: dict) -> tuple[np.ndarray, int] | None:
     if audio is not None:
         raise FeatureError("audio", "a path, (waveform, sampling_rate) or None", type(audio).__name__)
     if row.get("audio_path"):
-        return read_audio(*_stretch(row, row["audio_path"], audio_seconds))
+        return read_audio(*_stretch(row, row["audio_path"], audio_seconds), channel)
     found = picture(row)
     if found is None or not has_track(found[0], "audio"):
         return None
-    return read_audio_track(*found)
+    return read_audio_track(*found, channel=channel)
 
 
 def picture(row: dict) -> Stretch | None:

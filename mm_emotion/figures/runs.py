@@ -11,6 +11,8 @@ from mm_emotion.figures.canvas import LINES, MARKERS, Theme, draw
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LONGEST_NAME = 48  # characters of a system beside its row
+
 
 def curves_figure(history: Sequence[Mapping[str, float]], chosen: int, path: Path, title: str) -> list[Path]:
     """Draw every quantity of `history`, one mapping an epoch, against its `epoch`; `chosen` is the epoch that was kept.
@@ -63,7 +65,7 @@ def spread_figure(values: Mapping[str, Sequence[float]], path: Path, title: str,
             axes.vlines(np.mean(seeds), row - 0.3, row + 0.3, color=theme.series[1], linewidth=2)
             axes.axhline(row, color=theme.faint, linewidth=0.4, zorder=0)
             axes.annotate(f"n={len(seeds)}", (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=7)
-        axes.set_yticks(range(len(values)), list(values))
+        axes.set_yticks(range(len(values)), [_short(name) for name in values])
         axes.invert_yaxis()
         axes.set(xlabel=f"{label}: a point a seed, a line the mean")
         axes.grid(True, axis="x", linewidth=0.5)
@@ -82,7 +84,7 @@ def parameters_figure(points: Mapping[str, tuple[int, float]], path: Path, title
             axes.scatter(*zip(*own, strict=True), s=34, alpha=0.85, linewidths=0, label=family, **look)
         for number, (name, (parameters, value)) in enumerate(points.items()):
             place = {"xytext": (5, 4 if number % 2 else -9), "textcoords": "offset points", "fontsize": 6}
-            axes.annotate(name.split("/")[-1], (parameters, value), **place)
+            axes.annotate(_short(name.split("/")[-1]), (parameters, value), **place)
         axes.set(xscale="log", xlabel="parameters", ylabel=label)
         axes.grid(True, linewidth=0.5)
         axes.legend(loc="best")
@@ -117,3 +119,8 @@ def intensities_figure(
         axes.legend(loc="best")
 
     return draw(path, (2.5 + 1.1 * len(predicted), 4.4), title, paint)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for the picture."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"

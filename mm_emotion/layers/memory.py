@@ -19,10 +19,21 @@ def windows(values: Tensor, size: int) -> Tensor:
     return values.unfold(1, size, 1)[:, :-1].movedim(-1, 2)
 
 
-def places(values: Tensor, size: int) -> list[Tensor]:
-    """What each place of the windows holds: (B, size + U, ...) -> `size` times (B, U, ...)."""
+def places(values: Tensor, size: int, real: Tensor) -> list[Tensor]:
+    """What each place of the windows of the N utterances in `real` (B, U) holds: (B, size + U, ...) -> `size` times
+    (N, ...)."""
     count = values.shape[1] - size
-    return [values[:, place : place + count] for place in range(size)]
+    dialogues, utterances = real.nonzero(as_tuple=True)
+    rows = values.flatten(0, 1)
+    first = dialogues * (count + size) + utterances  # (N,)
+    return [rows[first + place] for place in range(size)]
+
+
+def over_batch(values: Tensor, real: Tensor) -> Tensor:
+    """Values (N, ...) of the utterances in `real` (B, U) where they stand in the batch, (B, U, ...), 0 on padding."""
+    spread = values.new_zeros(*real.shape, *values.shape[1:])
+    spread[real] = values
+    return spread
 
 
 class Past(NamedTuple):
@@ -81,9 +92,9 @@ class WindowGRU(nn.Module):
         return F.linear(x, weight, bias)
 
     def forward(self, inputs: list[Tensor], kept: Tensor | None = None) -> list[Tensor]:
-        """States (B, U, H) after each place, from a state of 0; `inputs` are what `read` made of what it holds.
+        """States (N, H) after each place, from a state of 0; `inputs` are what `read` made of what it holds.
 
-        Where `kept` (B, U, K) is False the state stays as it is, and what is put out is 0.
+        Where `kept` (N, K) is False the state stays as it is, and what is put out is 0.
         """
         width, size = self.sizes
         gates, candidate = self.gates.weight[:, width:], self.candidate.weight[:, width:]
@@ -97,7 +108,7 @@ class WindowGRU(nn.Module):
                 state = new
                 outputs.append(state)
             else:
-                here = kept[:, :, place, None]  # (B, U, 1)
+                here = kept[:, place, None]  # (N, 1)
                 state = torch.where(here, new, state)
                 outputs.append(state.masked_fill(~here, 0))
         return outputs
@@ -114,17 +125,18 @@ class Histories(nn.Module):
         self.window = window
         self.own, self.other = WindowGRU(input_size, hidden_size), WindowGRU(input_size, hidden_size)
 
-    def forward(self, past: Past) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
-        """Own and others' states, K times (B, U, H), 0 where the other side spoke; who spoke in which place.
+    def forward(self, past: Past, real: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
+        """For the N utterances in `real` (B, U): own and others' states, K times (N, H), 0 where the other side spoke,
+        and who spoke in which place.
 
-        The two masks are (B, U, K), both False in empty places.
+        The two masks are (N, K), both False in empty places.
         """
-        spoken = windows(past.mask, self.window)
-        same = windows(past.speakers, self.window) == past.speakers[:, self.window :, None]
+        spoken = windows(past.mask, self.window)[real]
+        same = windows(past.speakers, self.window)[real] == past.speakers[:, self.window :][real][:, None]
         own, other = spoken & same, spoken & ~same
         return (
-            self.own(places(self.own.read(past.x), self.window), own),
-            self.other(places(self.other.read(past.x), self.window), other),
+            self.own(places(self.own.read(past.x), self.window, real), own),
+            self.other(places(self.other.read(past.x), self.window, real), other),
             own,
             other,
         )
@@ -133,12 +145,21 @@ class Histories(nn.Module):
 def read_memory(
     query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, dropout: float = 0.0, score_tanh: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """What each query (B, U, H) finds, (B, U, H), and its weights (B, U, K).
+    """What each query (..., H) finds, (..., H), and its weights (..., K).
 
-    Values (B, U, K, H) weighted by the softmax of query.key, or of its tanh, over the places where `mask` (B, U, K) is
+    Values (..., K, H) weighted by the softmax of query.key, or of its tanh, over the places where `mask` (..., K) is
     True; nothing where there is none. `dropout` acts on the weights.
     """
-    scores = (keys @ query[..., None])[..., 0]  # (B, U, K)
+    scores = (keys @ query[..., None])[..., 0]  # (..., K)
     weights = masked_softmax(scores.tanh() if score_tanh else scores, mask)
     weights = F.dropout(weights, dropout)
     return (weights[..., None, :] @ values)[..., 0, :], weights
+
+
+class MemoryClassifier(nn.Linear):
+    """The last layer of CMN and ICON, which starts near 0."""
+
+    def reset_parameters(self) -> None:
+        """Weights from N(0, 0.01), no bias."""
+        nn.init.normal_(self.weight, std=0.01)
+        nn.init.zeros_(self.bias)

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from mm_emotion.metrics._bootstrap import bootstrap_interval, paired_bootstrap
+from mm_emotion.metrics._bootstrap import bootstrap_interval, bootstrap_scores, paired_bootstrap, percentile_interval
 from mm_emotion.metrics._classification import (
     accuracy,
     class_f1,
@@ -34,6 +34,7 @@ __all__ = [
     "balanced_binary_accuracy",
     "binary_accuracy",
     "bootstrap_interval",
+    "bootstrap_scores",
     "class_f1",
     "class_recall",
     "concordance_correlation",
@@ -44,6 +45,7 @@ __all__ = [
     "paired_bootstrap",
     "pearson",
     "per_dimension",
+    "percentile_interval",
     "unweighted_accuracy",
     "weighted_f1",
 ]

@@ -12,6 +12,24 @@ Metric = Callable[..., float]
 Interval = tuple[float, float]
 
 
+def bootstrap_scores(
+    metric: Metric,
+    predictions: np.ndarray,
+    labels: np.ndarray,
+    groups: Sequence,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> np.ndarray:
+    """`metric` on each draw of whole groups (dialogues) with replacement, (resamples,); NaN where it has no value.
+
+    The draws depend on the number of groups and the seed alone, so that scores of several systems on the same rows are
+    paired. Shapes and errors as in `bootstrap_interval`.
+    """
+    members = _members(groups, predictions, labels)
+    return _scores(metric, predictions, labels, members, _draws(len(members), resamples, seed))
+
+
 def bootstrap_interval(
     metric: Metric,
     predictions: np.ndarray,
@@ -27,9 +45,8 @@ def bootstrap_interval(
     `predictions` and `labels` are (N,) or (N, ...), `groups` has N names. Draws where the metric is NaN are left out.
     Raises BatchError for other shapes, no group, fewer than one resample, or a confidence outside (0, 1).
     """
-    members = _members(groups, predictions, labels)
-    draws = _draws(len(members), resamples, seed)
-    return _percentiles(_scores(metric, predictions, labels, members, draws), confidence)
+    drawn = bootstrap_scores(metric, predictions, labels, groups, resamples=resamples, seed=seed)
+    return percentile_interval(drawn, confidence)
 
 
 def paired_bootstrap(
@@ -47,11 +64,8 @@ def paired_bootstrap(
 
     Shapes and errors as in `bootstrap_interval`.
     """
-    members = _members(groups, a, labels)
-    _members(groups, b, labels)
-    draws = _draws(len(members), resamples, seed)
-    differences = _scores(metric, a, labels, members, draws) - _scores(metric, b, labels, members, draws)
-    return float(metric(a, labels) - metric(b, labels)), _percentiles(differences, confidence)
+    drawn = [bootstrap_scores(metric, each, labels, groups, resamples=resamples, seed=seed) for each in (a, b)]
+    return float(metric(a, labels) - metric(b, labels)), percentile_interval(drawn[0] - drawn[1], confidence)
 
 
 def _members(groups: Sequence, predictions: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
@@ -102,7 +116,8 @@ def _confusion_scores(
     return scores
 
 
-def _percentiles(scores: np.ndarray, confidence: float) -> Interval:
+def percentile_interval(scores: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Where the middle `confidence` of drawn scores (resamples,) lies; NaN does not count."""
     if not 0 < confidence < 1:
         raise BatchError("confidence", "a number between 0 and 1", confidence)
     scores = scores[~np.isnan(scores)]

@@ -30,6 +30,8 @@ from mm_emotion.models.memnet.configuration_memnet import MemnetConfig
 from mm_emotion.models.memnet.modeling_memnet import MemnetForEmotionRecognition
 from mm_emotion.models.mfn.configuration_mfn import MFNConfig
 from mm_emotion.models.mfn.modeling_mfn import MFNForEmotionRecognition
+from mm_emotion.models.pretrained_encoder.configuration_pretrained_encoder import PretrainedEncoderConfig
+from mm_emotion.models.pretrained_encoder.modeling_pretrained_encoder import PretrainedEncoderForEmotionRecognition
 from mm_emotion.models.sequence_stack.configuration_sequence_stack import SequenceStackConfig
 from mm_emotion.models.sequence_stack.modeling_sequence_stack import SequenceStackForEmotionRecognition
 from mm_emotion.models.text_cnn.configuration_text_cnn import TextCNNConfig
@@ -47,6 +49,7 @@ MODELS = [
     (AudioDenseConfig, AudioDenseForEmotionRecognition),
     (VideoCNN3DConfig, VideoCNN3DForEmotionRecognition),
     (SequenceStackConfig, SequenceStackForEmotionRecognition),
+    (PretrainedEncoderConfig, PretrainedEncoderForEmotionRecognition),
     (BCLSTMConfig, BCLSTMForEmotionRecognition),
     (CLSTMConfig, CLSTMForEmotionRecognition),
     (MemnetConfig, MemnetForEmotionRecognition),

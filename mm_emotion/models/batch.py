@@ -102,6 +102,8 @@ def check_batch(
             raise BatchError(key, f"{tuple(lead)} dialogues and utterances", tuple(values.shape[:2]))
         if key == "input_ids" or len(axes) > 1:
             _check_mask(batch, f"{modality_of(key)}_mask", values.shape[:3])
+        if 0 in values.shape:
+            raise BatchError(key, "at least one dialogue, utterance and step", f"shape {tuple(values.shape)}")
     first = getattr(batch, next(iter(shapes)))
     _check_mask(batch, "utterance_mask", lead)
     _check_mask(batch, "modality_mask", (*lead, len(MODALITIES)))

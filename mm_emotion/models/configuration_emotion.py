@@ -60,9 +60,10 @@ class EmotionConfig(PreTrainedConfig):
     """What all families share: input widths, sizes, dropout and the task; unknown keys and wrong types are refused.
 
     `modality_dims` maps a modality to its feature width and is always read in `schema.MODALITIES` order. `loss` left
-    empty follows `problem_type` (`cross_entropy` or `mse`). `class_weights` holds one weight per label. `input_dropout`
-    acts on the values of utterance vectors, `modality_dropout` on whole modalities. Weights start as in torch, or with
-    `initialization: keras` as the papers that used Keras had them.
+    empty follows `problem_type` (`cross_entropy` or `mse`); `ccc` is 1 - CCC over a batch, `ccc_per_recording` the mean
+    of that over dialogues, `ccc_avec2018` has that challenge's moments. `class_weights` holds one weight per label.
+    `input_dropout` acts on the values of utterance vectors, `modality_dropout` on whole modalities. Weights start as in
+    torch, or with `initialization: keras` as the papers that used Keras had them.
 
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; it names the field.
@@ -75,7 +76,7 @@ class EmotionConfig(PreTrainedConfig):
     input_dropout: float = 0.0
     modality_dropout: float = 0.0
     initialization: Literal["torch", "keras"] = "torch"
-    loss: Literal["cross_entropy", "mse", "mae", "ccc"] | None = None
+    loss: Literal["cross_entropy", "mse", "mae", "ccc", "ccc_per_recording", "ccc_avec2018"] | None = None
     class_weights: list[float] | None = None
     problem_type: Literal["single_label_classification", "regression"] | None = None
 

@@ -21,8 +21,10 @@ def loss_terms(
     valid = utterance_mask[..., None] & ~labels.isnan()  # (B, U, K)
     # Both sides are replaced before the difference: a NaN would survive a mask in the backward pass.
     target, output = torch.where(valid, labels, 0).to(logits.dtype), torch.where(valid, logits, 0)
-    if loss == "ccc":
-        return _concordance(output, target, valid)
+    if loss.startswith("ccc"):
+        if loss == "ccc_per_recording":
+            return _concordance_per_recording(output, target, valid)
+        return _concordance(output, target, valid, loss == "ccc_avec2018")
     error = output - target
     return (error.square() if loss == "mse" else error.abs()).sum(), valid.sum().to(logits.dtype)
 
@@ -37,13 +39,32 @@ def _cross_entropy(
     return numerator, (weight[labels.clamp(min=0)] * valid).sum()
 
 
-def _concordance(output: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """1 - CCC of each dimension over the batch (population moments), weighted by its number of valid targets."""
-    count = valid.sum((0, 1)).to(output.dtype)  # (K,)
-    divisor = count.clamp(min=1)
-    means = output.sum((0, 1)) / divisor, target.sum((0, 1)) / divisor
-    centred = torch.where(valid, output - means[0], 0), torch.where(valid, target - means[1], 0)  # (B, U, K)
-    covariance = (centred[0] * centred[1]).sum((0, 1)) / divisor
-    spread = (centred[0].square() + centred[1].square()).sum((0, 1)) / divisor + (means[0] - means[1]).square()
-    concordance = 2 * covariance / spread.clamp(min=torch.finfo(output.dtype).eps)
+def _concordance(output: Tensor, target: Tensor, valid: Tensor, avec2018: bool) -> tuple[Tensor, Tensor]:
+    """1 - CCC of each dimension over the batch, weighted by its number of valid targets.
+
+    Moments are the population's; with `avec2018` variances are those of a sample, as that challenge's scorer has them.
+    """
+    concordance, count, _ = _concordance_over((0, 1), output, target, valid, avec2018)  # (1, 1, K)
     return ((1 - concordance) * count).sum(), count.sum()
+
+
+def _concordance_per_recording(output: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """1 - CCC of each dimension of each recording (dialogue), and how many of those have a varying side."""
+    concordance, _, defined = _concordance_over((1,), output, target, valid, False)  # (B, 1, K)
+    return torch.where(defined, 1 - concordance, 0).sum(), defined.sum().to(output.dtype)
+
+
+def _concordance_over(
+    axes: tuple[int, ...], output: Tensor, target: Tensor, valid: Tensor, avec2018: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """CCC over the `axes` of (B, U, K), which stay with size 1; the number of targets; whether either side varies."""
+    count = valid.sum(axes, keepdim=True).to(output.dtype)
+    divisor = count.clamp(min=1)
+    means = [side.sum(axes, keepdim=True) / divisor for side in (output, target)]
+    centred = [torch.where(valid, side - mean, 0) for side, mean in zip((output, target), means, strict=True)]
+    covariance = (centred[0] * centred[1]).sum(axes, keepdim=True) / divisor
+    variances = (centred[0].square() + centred[1].square()).sum(axes, keepdim=True) / divisor
+    corrected = variances * count / (count - 1).clamp(min=1) if avec2018 else variances
+    spread = corrected + (means[0] - means[1]).square()
+    concordance = 2 * covariance / spread.clamp(min=torch.finfo(output.dtype).eps)
+    return concordance, count, variances.detach() > 0

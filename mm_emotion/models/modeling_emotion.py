@@ -136,8 +136,6 @@ class EmotionPreTrainedModel(PreTrainedModel):
             if key not in BATCH_KEYS:
                 raise BatchError(key, "a key of the batch contract", "an unknown key", nearest(key, BATCH_KEYS))
         batch = self.gather(EmotionBatch(**utterances))
-        if batch.utterance_mask.shape[1] == 0:
-            raise BatchError("utterance_mask", "at least one utterance of each dialogue in a step", "none")
         if not batch.utterance_mask.all():
             raise BatchError("utterance_mask", "only real utterances in a step", "padding")
         own, past = self._shape_name(), None

@@ -68,6 +68,9 @@ def _paper(name: str) -> str:
 def _entry(recipe: Recipe) -> Entry:
     with torch.device("meta"):
         config = build_model(recipe).config
-    reads = {*config.modalities, *(name for stage in all_stages(recipe) for name in stage.features)}
+    reads = {
+        *config.modalities,
+        *(name for stage in all_stages(recipe) for name in (*stage.features, *stage.pretrained)),
+    }
     reads = {"text" if key == "input_ids" else key for key in reads}
     return Entry(recipe, tuple(modality for modality in MODALITIES if modality in reads), config.is_causal)

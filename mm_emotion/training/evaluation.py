@@ -1,6 +1,7 @@
 """Predictions of a trained model, the metrics they earn, and the result rows that record them."""
 
 import csv
+import hashlib
 import math
 import operator
 import shutil
@@ -22,6 +23,8 @@ from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.data.splits import Split
 from mm_emotion.errors import CorpusError
+from mm_emotion.metrics.intensities import all_zero, intensity_scores
+from mm_emotion.metrics.sentiment import sentiment_scores
 from mm_emotion.schema import IGNORE_INDEX
 from mm_emotion.training.recipe import Recipe
 
@@ -51,7 +54,7 @@ class Prediction:
     @property
     def valid(self) -> np.ndarray:
         """(N,) bool: which rows have a label."""
-        return ~np.isnan(self.labels[:, 0]) if self.labels.ndim == 2 else self.labels != IGNORE_INDEX
+        return ~np.isnan(self.labels).all(axis=1) if self.labels.ndim == 2 else self.labels != IGNORE_INDEX
 
     @property
     def labelled(self) -> int:
@@ -135,16 +138,30 @@ def mean_loss(prediction: Prediction, model: torch.nn.Module) -> float:
     """Loss of a whole part, by the model's own loss function."""
     logits, labels = torch.from_numpy(prediction.logits)[None], torch.from_numpy(prediction.labels)[None]
     mask = torch.ones(logits.shape[:2], dtype=torch.bool)
+    if model.config.loss == "ccc_per_recording":
+        ids = prediction.dialogue_ids
+        cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
+        sizes = np.diff(cuts).tolist()
+        logits, labels, mask = (
+            torch.nn.utils.rnn.pad_sequence(part[0].split(sizes), batch_first=True) for part in (logits, labels, mask)
+        )  # (B, U, ..)
     numerator, denominator = model.loss_terms(logits, labels, mask)
     return float(numerator / denominator)
 
 
-def scores(prediction: Prediction, regression: bool) -> dict[str, float]:
-    """All metrics of a part over its labelled rows, by the names of `mm_emotion.metrics`."""
+def scores(prediction: Prediction, regression: bool, names: Sequence[str] | None = None) -> dict[str, float]:
+    """All metrics of a part over its labelled rows, by the names of `mm_emotion.metrics`.
+
+    `names` are those of the dimensions of a regression: sentiment has metrics of its own, and of several dimensions
+    each is scored, and beside the model the constant 0 (`<metric>/all_zero`).
+    """
+    if regression and prediction.labels.shape[1] > 1:
+        return _several_scores(prediction, names or [str(k) for k in range(prediction.labels.shape[1])])
     if regression:
         valid = prediction.valid
         labels, predicted = prediction.labels[valid, 0], prediction.logits[valid, 0]
-        return {
+        own = sentiment_scores(predicted, labels) if names and tuple(names) == ("sentiment",) else {}
+        return own | {
             "mean_absolute_error": metrics.mean_absolute_error(predicted, labels),
             "pearson": metrics.pearson(predicted, labels),
             "concordance_correlation": metrics.concordance_correlation(predicted, labels),
@@ -159,6 +176,14 @@ def scores(prediction: Prediction, regression: bool) -> dict[str, float]:
         "weighted_f1": metrics.weighted_f1(predicted, labels),
         "macro_f1": metrics.macro_f1(predicted, labels),
     }
+
+
+def _several_scores(prediction: Prediction, names: Sequence[str]) -> dict[str, float]:
+    valid = prediction.valid
+    labels, predicted = prediction.labels[valid], prediction.logits[valid]
+    zero = intensity_scores(all_zero(*labels.shape), labels, names)
+    beside = {f"{metric}/all_zero": value for metric, value in zero.items() if not metric.endswith(tuple(names))}
+    return intensity_scores(predicted, labels, names) | beside
 
 
 def intervals(prediction: Prediction, seed: int = 0) -> dict[str, tuple[float, float]]:
@@ -188,23 +213,33 @@ class RunFacts:
 
 
 def part_results(
-    recipe: Recipe, facts: RunFacts, prediction: Prediction, part: str, scenarios: Sequence[str] | None = None
+    recipe: Recipe,
+    facts: RunFacts,
+    prediction: Prediction,
+    part: str,
+    scenarios: Sequence[str] | None = None,
+    extra: Mapping[str, float] | None = None,
 ) -> list[dict[str, object]]:
-    """Result rows of one part, in RESULT_COLUMNS: all metrics, intervals, and the test part's scenarios apart."""
+    """Result rows of one part, in RESULT_COLUMNS: all metrics, intervals, and the test part's scenarios apart.
+
+    `extra` are values of a regression beside its metrics.
+    """
     stamp = {
         "recipe": recipe.name,
         "corpus": recipe.corpus.name,
         "labels": recipe.corpus.labels,
-        "split": facts.split.name + ("" if facts.split.speaker_independent else " (speaker_independent: false)"),
+        "split": facts.split.name
+        + ("" if facts.split.speaker_independent else " (speaker_independent: false)")
+        + (" (features saw test labels)" if facts.split.seen_features else ""),
         "fold": part,
         "seed": facts.seed,
         "selected_on": LEGACY if facts.selected_on == "test" or facts.split.legacy else facts.selected_on,
         "causal": str(facts.causal).lower(),
         "parameters": facts.parameters,
     }
-    values = scores(prediction, recipe.is_regression)
+    values = scores(prediction, recipe.is_regression, recipe.label_names)
     if recipe.is_regression:
-        return result_rows(stamp, values, prediction.labelled)
+        return result_rows(stamp, {**values, **(extra or {})}, prediction.labelled)
     for name, (low, high) in intervals(prediction).items():
         values |= {f"{name}_low": low, f"{name}_high": high}
     rows = result_rows(stamp, values, prediction.labelled)
@@ -233,26 +268,46 @@ def result_rows(stamp: Mapping[str, object], values: Mapping[str, float], n: int
 
 
 def write_results(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Add rows to a results file, taking the place of rows of the same run and metric."""
+    """Add rows to a results file, taking the place of rows of the same run and metric.
+
+    Versions are written in full where they first stand in the file, behind eight letters that stand for them after.
+    """
     key = tuple(
         name for name in RESULT_COLUMNS if name not in ("value", "n", "commit", "versions", "parameters", "causal")
     )
     merged = {tuple(str(row[name]) for name in key): dict(row) for row in [*read_results(path), *rows]}
+    known: set[str] = set()
     with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(merged[name] for name in sorted(merged))
+        for name in sorted(merged):
+            text = str(merged[name]["versions"])
+            letters = hashlib.sha256(text.encode()).hexdigest()[:8]
+            writer.writerow({**merged[name], "versions": letters if text in known else f"{letters}: {text}"})
+            known.add(text)
 
 
 def read_results(path: Path) -> list[dict[str, str]]:
-    """Rows of a results file, none where there is no file; raises CorpusError when its columns differ."""
+    """Rows of a results file with their versions in full, none where there is no file.
+
+    Raises CorpusError when its columns differ, or versions stand nowhere in full.
+    """
     if not Path(path).exists():
         return []
     with Path(path).open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != RESULT_COLUMNS:
             raise CorpusError(f"results file {path}", f"columns {', '.join(RESULT_COLUMNS)}", reader.fieldnames)
-        return list(reader)
+        rows = list(reader)
+    texts = dict(row["versions"].split(": ", 1) for row in rows if ": " in row["versions"])
+    for row in rows:
+        letters, _, text = row["versions"].partition(": ")
+        if not text and "=" not in letters:  # rows that name their versions themselves were written by older releases
+            text = texts.get(letters, "")
+            if not text:
+                raise CorpusError(f"versions of results file {path}", "to stand in full in one row", repr(letters))
+        row["versions"] = text or letters
+    return rows
 
 
 @cache

@@ -8,6 +8,7 @@ import torch
 from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.errors import FeatureError
+from mm_emotion.metrics.importance import LinearFusion, fit_linear_fusion
 from mm_emotion.models.batch import EmotionBatch
 from mm_emotion.models.late_fusion.modeling_late_fusion import LateFusionForEmotionRecognition
 from mm_emotion.models.linear.modeling_linear import LinearForEmotionRecognition
@@ -41,7 +42,7 @@ def choose_weights(
     model: LateFusionForEmotionRecognition, selection: DialogueDataset, collator: EmotionCollator, monitor: str
 ) -> None:
     """Write into the configuration the shares on a grid that do best on `selection`; of equals the most even ones."""
-    outputs, present = _expert_outputs(model, selection, collator)  # (N, M, K), (N, M)
+    outputs, present = expert_outputs(model, selection, collator)  # (N, M, K), (N, M)
     labels = np.asarray(selection.labels)
     best, kept = None, None
     for shares in weight_grid(outputs.shape[1], WEIGHT_STEPS):
@@ -52,6 +53,16 @@ def choose_weights(
         if best is None or better(value, best):
             best, kept = value, shares
     model.config.weights = kept
+
+
+def choose_linear(
+    model: LateFusionForEmotionRecognition, selection: DialogueDataset, collator: EmotionCollator
+) -> LinearFusion:
+    """Write into the configuration the linear regression of the labels of `selection` on its children's outputs."""
+    outputs, _ = expert_outputs(model, selection, collator)  # (N, M, 1)
+    fusion = fit_linear_fusion(outputs[..., 0].numpy(), np.asarray(selection.labels)[:, 0])
+    model.config.weights, model.config.intercept = fusion.coefficients.tolist(), fusion.intercept
+    return fusion
 
 
 def weight_grid(count: int, steps: int) -> list[list[float]]:
@@ -81,7 +92,7 @@ def _vectors(model: LinearForEmotionRecognition, dataset: DialogueDataset) -> np
 
 
 @torch.no_grad()
-def _expert_outputs(
+def expert_outputs(
     model: LateFusionForEmotionRecognition, dataset: DialogueDataset, collator: EmotionCollator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What each expert says of each row (N, M, K), and whether it has a say (N, M), on the CPU."""

@@ -23,6 +23,7 @@ from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.errors import CheckpointError, TrainingError
 from mm_emotion.schema import IGNORE_INDEX
 from mm_emotion.training.evaluation import monitored_value, predict
+from mm_emotion.training.pretrained import parameter_groups
 from mm_emotion.training.recipe import Training
 from mm_emotion.training.weights import read_tensors, write_tensors
 
@@ -137,9 +138,8 @@ class _Run:
     ):
         self.model, self.training, self.seed, self.identity = model, training, seed, identity
         self.folder, self.accelerator = Path(folder), accelerator
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = OPTIMIZERS[training.optimizer](
-            parameters,
+            parameter_groups(model, training),
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
             **training.optimizer_options,

@@ -5,10 +5,7 @@ types are errors that name the field; `training.learning_rate=1e-3` on the comma
 """
 
 import dataclasses
-import hashlib
-import json
 import math
-import re
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +15,17 @@ import yaml
 
 from mm_emotion.atomic import replace_file
 from mm_emotion.errors import RecipeError, nearest
-from mm_emotion.schema import AFFECT_DIMENSIONS, LABEL_SETS, MODALITIES
+from mm_emotion.schema import AFFECT_DIMENSIONS, AFFECT_SETS, LABEL_SETS, MODALITIES
+from mm_emotion.training.frames import Frames
+from mm_emotion.training.naming import SAFE_PART, changed_name
 from mm_emotion.training.parsing import apply_override, build, read_yaml
 
 RECIPES_FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 CLASS_MONITORS = ("accuracy", "unweighted_accuracy", "weighted_f1")
-AFFECT_MONITORS = ("mean_absolute_error",)
+AFFECT_MONITORS = ("mean_absolute_error", "concordance_correlation")
 OPTIMIZER_OPTIONS = {"adam": ("eps",), "adamw": ("eps",), "adadelta": ("rho", "eps"), "sgd": ("momentum",)}
 FITTED = ("late_fusion", "linear")
 """Model types that are fitted in one go, without epochs."""
-
-_SAFE_PART = re.compile(r"\w[\w .+=,@()-]*")
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,10 @@ class Paper:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Which utterances: corpus, label set (or one affect dimension), named split, in IEMOCAP the kind of scenario.
+    """Which utterances: corpus, named split, in IEMOCAP the kind of scenario.
 
-    `names` are the class names of a label set that the data alone knows; they are filled in when those are opened.
+    `labels` is a label set, one affect dimension, or a set of those. `names` are the class names of a label set that
+    the data alone knows; they are filled in when those are opened.
     """
 
     name: str
@@ -75,9 +73,12 @@ class Training:
 
     With `crop`, a dialogue is every other time cut to a random stretch of at least that share of it. `monitor` chooses
     epochs; `patience` is how many may pass without gain. With `average_decay` the exponential moving average of the
-    weights over the steps is what is judged and kept. `optimizer_options` are constants of the optimiser beside its
-    learning rate, of those in OPTIMIZER_OPTIONS; those left out are torch's. A model of `FITTED` has no epochs, batches
-    and learning rate; there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
+    weights over the steps is what is judged and kept. The last layer of a pretrained encoder learns at
+    `backbone_learning_rate` (the others' rate where left out), each layer below at `layer_decay` times the rate of the
+    one above. `optimizer_options` are constants of the optimiser beside its learning rate, of those in
+    OPTIMIZER_OPTIONS; those left out are torch's. `class_prior: train` divides the product of a late fusion by the
+    shares of the classes among the training utterances. A model of `FITTED` has no epochs, batches and learning rate;
+    there `monitor` chooses the weights of a late fusion and the complexity of a linear model.
     """
 
     epochs: int | None = None
@@ -87,12 +88,17 @@ class Training:
     optimizer: Literal["adam", "adamw", "adadelta", "sgd"] = "adam"
     optimizer_options: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
+    backbone_learning_rate: float | None = None
+    layer_decay: float | None = None
     class_weights: Literal["none", "inverse_frequency"] | list[float] = "none"
+    class_prior: Literal["none", "train"] = "none"
     crop: float | None = None
     average_decay: float | None = None
     gradient_clip: float | None = None
     patience: int | None = None
-    monitor: Literal["loss", "accuracy", "unweighted_accuracy", "weighted_f1", "mean_absolute_error"] = "loss"
+    monitor: Literal[
+        "loss", "accuracy", "unweighted_accuracy", "weighted_f1", "mean_absolute_error", "concordance_correlation"
+    ] = "loss"
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
 
 
@@ -113,7 +119,10 @@ class Protocol:
 class Recipe:
     """A complete experiment; `name` is the path below the recipe folder without its suffix.
 
-    `children` names the recipes whose systems a late fusion combines, in the order of its weights.
+    `children` names the recipes whose systems a late fusion combines, in the order of its weights. `pretrained` maps a
+    modality to the folder or Hub id whose weights its `pretrained_encoder` starts from, and whose tokenizer makes its
+    words; stage-one recipes that have one take it from here. With `frames` the utterances are frames of a recording
+    with one affect dimension each.
     """
 
     name: str
@@ -123,21 +132,24 @@ class Recipe:
     features: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoders: dict[str, Encoder] = field(default_factory=dict)
     children: list[str] = field(default_factory=list)
+    pretrained: dict[str, str] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=Protocol)
+    frames: Frames | None = None
     paper: Paper | None = None
     published: dict[str, float] = field(default_factory=dict)
     note: str = ""
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Class names in label order, or the one affect dimension; () where the data have yet to say."""
+        """Class names in label order, or the affect dimensions; () where the data have yet to say."""
         if self.is_regression:
-            return (self.corpus.labels,)
+            return AFFECT_SETS.get(self.corpus.name, {}).get(self.corpus.labels, (self.corpus.labels,))
         return tuple(self.corpus.names) or LABEL_SETS[self.corpus.name][self.corpus.labels]
 
     @property
     def is_regression(self) -> bool:
-        return self.corpus.labels in AFFECT_DIMENSIONS.get(self.corpus.name, ())
+        name = self.corpus.name
+        return self.corpus.labels in (*AFFECT_DIMENSIONS.get(name, ()), *AFFECT_SETS.get(name, ()))
 
     def published_value(self, metric: str) -> float | None:
         """The published figure on the scale of our metrics, which is not percent; None where none was printed."""
@@ -146,7 +158,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for YAML."""
-        return dataclasses.asdict(self)
+        plain = dataclasses.asdict(self)
+        if not self.corpus.names:
+            del plain["corpus"]["names"]
+        return plain
 
 
 def list_recipes() -> list[str]:
@@ -155,7 +170,7 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(name: str, overrides: typing.Sequence[str] = ()) -> Recipe:
-    """Read a recipe by name or file and apply `section.key=value` overrides, which add a mark to its name.
+    """Read a recipe by name or file and apply `section.key=value` overrides, which its name then says.
 
     Raises RecipeError for an unknown name, key, type or value.
     """
@@ -169,20 +184,10 @@ def load_recipe(name: str, overrides: typing.Sequence[str] = ()) -> Recipe:
     except UnicodeDecodeError as error:
         raise RecipeError(f"recipe {name!r}", "a text in UTF-8", error) from error
     recipe = parse_recipe(text, label, overrides)
-    if overrides and (mark := _mark(recipe)) != _mark(parse_recipe(text, label)):
-        # What was changed is another experiment: its runs and results must not pass for those of the recipe.
-        return dataclasses.replace(recipe, name=f"{recipe.name}+{mark}")
-    return recipe
-
-
-def _mark(recipe: Recipe) -> str:
-    """Eight letters that stand for all of a recipe but its name and seeds."""
-    protocol = dataclasses.replace(recipe.protocol, seeds=[])
-    plain = dataclasses.asdict(dataclasses.replace(recipe, name="", protocol=protocol))
-    # The data say them, not the user: a recipe is the same before and after it was opened on its table.
-    del plain["corpus"]["names"]
-    text = json.dumps(plain, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    if not overrides:
+        return recipe
+    plain = parse_recipe(text, label)
+    return dataclasses.replace(recipe, name=changed_name(plain.to_dict(), recipe.to_dict()))
 
 
 def parse_recipe(text: str, name: str, overrides: typing.Sequence[str] = ()) -> Recipe:
@@ -209,18 +214,22 @@ def save_recipe(recipe: Recipe, path: Path, resolved: dict[str, Any] | None = No
 
 
 def _check(recipe: Recipe) -> None:
-    if not all(_SAFE_PART.fullmatch(part) for part in recipe.name.split("/")):
+    if not all(SAFE_PART.fullmatch(part) for part in recipe.name.split("/")):
         raise RecipeError("name", "words with '/' between them, which make the folder of the runs", repr(recipe.name))
     _check_corpus(recipe.corpus)
     _check_model(recipe)
     _check_children(recipe)
     _check_training(recipe)
+    _check_frames(recipe)
     for modality, encoder in recipe.encoders.items():
         if modality not in MODALITIES:
             hint = nearest(modality, MODALITIES)
             raise RecipeError(f"encoders.{modality}", f"a modality of {MODALITIES}", repr(modality), hint)
         if encoder.folds < 2:
             raise RecipeError(f"encoders.{modality}.folds", "at least 2", encoder.folds)
+    for modality in recipe.pretrained:
+        if modality not in ("text", "audio"):
+            raise RecipeError(f"pretrained.{modality}", "text or audio", repr(modality))
     check_seeds("protocol.seeds", recipe.protocol.seeds)
 
 
@@ -237,7 +246,7 @@ def _check_corpus(corpus: Corpus) -> None:
     known = sorted({*LABEL_SETS, *AFFECT_DIMENSIONS})
     if corpus.name not in known:
         raise RecipeError("corpus.name", f"one of {known}", repr(corpus.name), nearest(corpus.name, known))
-    labels = [*LABEL_SETS.get(corpus.name, ()), *AFFECT_DIMENSIONS.get(corpus.name, ())]
+    labels = [name for table in (LABEL_SETS, AFFECT_DIMENSIONS, AFFECT_SETS) for name in table.get(corpus.name, ())]
     if corpus.labels not in labels:
         raise RecipeError("corpus.labels", f"one of {labels}", repr(corpus.labels), nearest(corpus.labels, labels))
     if corpus.names and LABEL_SETS.get(corpus.name, {}).get(corpus.labels) != ():
@@ -273,6 +282,11 @@ def _check_children(recipe: Recipe) -> None:
         raise RecipeError("children", expected, recipe.children or "none")
     if fuses and recipe.encoders:
         raise RecipeError("encoders", "none: the children of a late_fusion have their own", list(recipe.encoders))
+    if recipe.training.class_prior != "none" and recipe.model.get("rule") != "product":
+        given = f"{recipe.model['model_type']} of rule {recipe.model.get('rule')}"
+        raise RecipeError("training.class_prior", "'none' but for a late_fusion of rule product", given)
+    if recipe.training.class_prior != "none" and "class_prior" in recipe.model:
+        raise RecipeError("training.class_prior", "'none' beside model.class_prior", repr(recipe.training.class_prior))
     if fuses and "children" in recipe.model:
         raise RecipeError("model.children", "nothing: they follow from the children's recipes", "a value")
 
@@ -281,7 +295,7 @@ def _check_training(recipe: Recipe) -> None:
     training = recipe.training
     fitted = recipe.model["model_type"] in FITTED
     steps = ("epochs", "batch_size", "learning_rate")
-    for name in (*steps, "gradient_clip", "patience"):
+    for name in (*steps, "gradient_clip", "patience", "backbone_learning_rate"):
         value = getattr(training, name)
         if fitted and value is not None:
             raise RecipeError(f"training.{name}", f"nothing: a {recipe.model['model_type']} has no epochs", value)
@@ -304,11 +318,27 @@ def _check_training(recipe: Recipe) -> None:
         value = getattr(training, name)
         if value is not None and not 0 < value < 1:
             raise RecipeError(f"training.{name}", "a share between 0 and 1", value)
+    if training.layer_decay is not None and not 0 < training.layer_decay <= 1:
+        raise RecipeError("training.layer_decay", "a share above 0, at most 1", training.layer_decay)
+    if recipe.model.get("loss") == "ccc_per_recording" and training.unit != "dialogue":
+        raise RecipeError("training.unit", "dialogue for the loss ccc_per_recording", repr(training.unit))
     monitors = ("loss", *(AFFECT_MONITORS if recipe.is_regression else CLASS_MONITORS))
     if training.monitor not in monitors:
         task = "an affect dimension" if recipe.is_regression else "classes"
         raise RecipeError("training.monitor", f"one of {list(monitors)} for {task}", repr(training.monitor))
     _check_class_weights(recipe)
+
+
+def _check_frames(recipe: Recipe) -> None:
+    if recipe.frames is None:
+        return
+    if not recipe.is_regression or len(recipe.label_names) != 1:
+        raise RecipeError("frames", "nothing: they are for one affect dimension", recipe.corpus.labels)
+    if recipe.encoders:
+        raise RecipeError("encoders", "none beside frames", list(recipe.encoders))
+    if recipe.protocol.record_test_selection:
+        raise RecipeError("protocol.record_test_selection", "false beside frames", True)
+    recipe.frames.check()
 
 
 def _check_class_weights(recipe: Recipe) -> None:

@@ -85,9 +85,9 @@ def _facts(evaluation: Evaluation) -> list[str]:
 
 def _score_table(evaluation: Evaluation, against: Evaluation | None) -> list[str]:
     recipe = evaluation.recipe
-    ours = scores(evaluation.prediction, recipe.is_regression)
+    ours = scores(evaluation.prediction, recipe.is_regression, recipe.label_names)
     spread = {} if recipe.is_regression else intervals(evaluation.prediction)
-    other = scores(against.prediction, recipe.is_regression) if against else {}
+    other = scores(against.prediction, recipe.is_regression, recipe.label_names) if against else {}
     names = _names(evaluation, against)
     header = ["metric", names[0], "95 % over dialogues", *names[1:], "published"]
     rows = []
@@ -134,7 +134,13 @@ CLASS_COLUMNS = {
     "improvised F1": "test/improvised weighted_f1",
     "scripted F1": "test/scripted weighted_f1",
 }
-AFFECT_COLUMNS = {"MAE": "mean_absolute_error", "r": "pearson", "CCC": "concordance_correlation"}
+AFFECT_COLUMNS = {
+    "MAE": "mean_absolute_error",
+    "r": "pearson",
+    "CCC": "concordance_correlation",
+    "Acc-2": "two_class_accuracy",
+    "Acc-7": "seven_class_accuracy",
+}
 _RUN = ("recipe", "corpus", "labels", "split", "selected_on")
 
 
@@ -184,7 +190,7 @@ def _result_row(
         facts["causal"],
         f"{int(facts['parameters']):,}",
         published,
-        *(_spread(values.get(cell), scale) for cell in columns.values()),
+        *(spread(values.get(cell), scale) for cell in columns.values()),
         " to ".join(f"{scale * statistics.fmean(end):.1f}" for end in interval if end),
     ]
 
@@ -207,7 +213,8 @@ def write_leaderboard(results: Path) -> str:
     return text
 
 
-def _spread(values: Sequence[float] | None, scale: int) -> str:
+def spread(values: Sequence[float] | None, scale: int) -> str:
+    """Mean ± standard deviation of `values`, the mean alone of one, nothing of none; percent at a scale of 100."""
     if not values:
         return ""
     digits = 1 if scale == 100 else 3

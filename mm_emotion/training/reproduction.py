@@ -5,8 +5,10 @@ chosen. A recipe that selects on test, or records that choice too, hands it over
 says so in `selected_on`.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -20,7 +22,9 @@ from mm_emotion.data.splits import Split, validate_split
 from mm_emotion.errors import CorpusError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.models.modeling_emotion import EmotionPreTrainedModel
-from mm_emotion.schema import SPLITS
+from mm_emotion.schema import MODALITIES, SPLITS
+from mm_emotion.training.confusion import write_confusion
+from mm_emotion.training.continuous import Outputs, fusion_columns, train_with_delay
 from mm_emotion.training.encoding import add_vectors
 from mm_emotion.training.evaluation import (
     Prediction,
@@ -30,8 +34,9 @@ from mm_emotion.training.evaluation import (
     versions,
     write_results,
 )
-from mm_emotion.training.features import add_features, add_raw_features
+from mm_emotion.training.features import add_features, add_raw_features, skipped_notes
 from mm_emotion.training.fine_tuning import check_readable
+from mm_emotion.training.pretrained import features_of
 from mm_emotion.training.recipe import Recipe, save_recipe
 from mm_emotion.training.stages import (
     Job,
@@ -85,13 +90,19 @@ def run_seed(
         with job.accelerator.main_process_first():
             rows = add_features(corpus, processor)
         check_readable(*start, rows)
-    job, notes = replace(job, processor=processor), [*notes, *_feature_notes(processor)]
-    model, system, rows = _train_system(recipe, rows, job)
-    results, predictions = _evaluate(recipe, model, rows, job)
+    job, notes = replace(job, processor=processor), [*notes, *_feature_notes(processor), *_pretrained_notes(recipe)]
+    outputs, curve = None, {}
+    if recipe.frames is None:
+        model, system, rows = _train_system(recipe, rows, job)
+    else:
+        model, system, outputs, curve = train_with_delay(recipe, rows, job, _train_system)
+        notes.append(f"annotation delay: {outputs.delay:g} s" + (" by CCC on validation" if curve else ""))
+    results, predictions = _evaluate(recipe, model, rows, job, outputs, curve)
+    notes += skipped_notes(rows, processor)
     folder = job.folder(recipe)
     if job.accelerator.is_main_process:
         resolved = {"seed": seed, "split": _describe(split), "notes": notes, "versions": versions()}
-        _save(system, processor, recipe, resolved, results, folder / "model")
+        _save(system, processor, recipe, resolved, results, predictions["test"], folder / "model")
         write_results(folder / "results.csv", results)
     job.accelerator.wait_for_everyone()
     return Outcome(results, predictions, folder / "model", notes)
@@ -116,15 +127,16 @@ def _train_system(recipe: Recipe, rows: Dataset, job: Job) -> tuple[torch.nn.Mod
 
 
 def open_corpus_of(recipe: Recipe, path: Path | None = None) -> Dataset:
-    """The corpus of a recipe, its scenario alone, with the feature columns it neither makes nor encodes itself.
+    """The corpus of a recipe, its scenario alone, with the feature columns that some stage reads and none makes.
 
     Raises CorpusError where the class names of the data are not those of the recipe; they may stand in another order.
     """
     recipe = resolve_labels(recipe, path)
-    made = {name for stage in all_stages(recipe) for name in (*stage.features, *stage.encoders)}
+    stages = all_stages(recipe)
+    made = {name for stage in stages for name in stage.features}
     with torch.device("meta"):
-        read = build_model(recipe).config.modalities
-    features = [name for name in read if name not in made]
+        read = {name for stage in stages for name in build_model(stage).config.modalities if name not in stage.encoders}
+    features = [name for name in MODALITIES if name in read - made]
     rows = open_corpus(recipe.corpus.name, recipe.corpus.labels, path, features)
     if recipe.corpus.names and rows.features["label"].names != recipe.corpus.names:
         given = rows.features["label"].names
@@ -169,7 +181,7 @@ def make_accelerator(recipe: Recipe, tracker: str | None = None, logging_folder:
 def _featurize(recipe: Recipe, corpus: Dataset, job: Job) -> tuple[EmotionProcessor, Dataset]:
     """Fit the features of all stages on the train part and add their columns to the corpus."""
     wanted: dict[str, dict] = {}
-    for name, options in [pair for stage in all_stages(recipe) for pair in stage.features.items()]:
+    for name, options in [pair for stage in all_stages(recipe) for pair in features_of(stage).items()]:
         if wanted.setdefault(name, options) != options:
             raise RecipeError(f"features.{name}", f"the options of its stage-one recipe, {wanted[name]}", options)
     with job.accelerator.main_process_first():
@@ -184,7 +196,15 @@ def _feature_notes(processor: EmotionProcessor) -> list[str]:
     notes = [f"{column}: {licence}" for column, licence in processor.feature_extractor.licences.items()]
     if processor.embedding_table is not None:
         notes.append(f"word vectors: {processor.embedding_table.coverage}")
+    if processor.word_sequences is not None:
+        notes.append(f"word vectors of text: {processor.word_sequences.coverage}")
     return notes
+
+
+def _pretrained_notes(recipe: Recipe) -> list[str]:
+    """Which weights come from elsewhere."""
+    places = dict.fromkeys(pair for stage in all_stages(recipe) for pair in stage.pretrained.items())
+    return [f"pretrained {modality} encoder: {place}" for modality, place in places]
 
 
 def _table(vectors: list[np.ndarray | None]) -> np.ndarray:
@@ -194,7 +214,12 @@ def _table(vectors: list[np.ndarray | None]) -> np.ndarray:
 
 
 def _evaluate(
-    recipe: Recipe, model: torch.nn.Module, rows: Dataset, job: Job
+    recipe: Recipe,
+    model: torch.nn.Module,
+    rows: Dataset,
+    job: Job,
+    outputs: Outputs | None,
+    curve: Mapping[float, float],
 ) -> tuple[list[dict[str, object]], dict[str, Prediction]]:
     chosen = recipe.protocol.select_on
     leaks = any(stage.protocol.select_on == "test" for stage in all_stages(recipe))
@@ -202,7 +227,8 @@ def _evaluate(
     predictions: dict[str, Prediction] = {}
     for part in SPLITS[1:]:
         selected_on = "test" if leaks else chosen
-        predictions[part], found = _evaluate_part(recipe, model, rows, job, part, selected_on)
+        beside = curve if part == chosen else {}
+        predictions[part], found = _evaluate_part(recipe, model, rows, job, part, selected_on, outputs, beside)
         results += found
     if recipe.protocol.record_test_selection and chosen != "test":
         load_best(model, job.folder(recipe), "test")
@@ -212,7 +238,14 @@ def _evaluate(
 
 
 def _evaluate_part(
-    recipe: Recipe, model: torch.nn.Module, rows: Dataset, job: Job, part: str, selected_on: str
+    recipe: Recipe,
+    model: torch.nn.Module,
+    rows: Dataset,
+    job: Job,
+    part: str,
+    selected_on: str,
+    outputs: Outputs | None = None,
+    curve: Mapping[float, float] = MappingProxyType({}),
 ) -> tuple[Prediction, list[dict[str, object]]]:
     part_rows = job.part(rows, part)
     prediction = predict(
@@ -220,17 +253,31 @@ def _evaluate_part(
     )
     facts = RunFacts(job.split, job.seed, selected_on, model.config.is_causal, model.num_parameters())
     scenarios = part_rows["scenario"] if "scenario" in part_rows.column_names else None
-    return prediction, part_results(recipe, facts, prediction, part, scenarios)
+    extra = {f"concordance_correlation/delay_{delay:g}s": value for delay, value in curve.items()}
+    if outputs is not None:
+        prediction = outputs.of(prediction)
+        extra |= {"annotation_delay": outputs.delay, **outputs.columns(prediction)}
+        if recipe.children and model.config.rule == "linear":
+            extra |= fusion_columns(model, recipe, rows, job, part, outputs)
+    return prediction, part_results(recipe, facts, prediction, part, scenarios, extra)
 
 
 def _save(
-    model, processor: EmotionProcessor, recipe: Recipe, resolved: dict, results: list[dict], folder: Path
+    model,
+    processor: EmotionProcessor,
+    recipe: Recipe,
+    resolved: dict,
+    results: list[dict],
+    test: Prediction,
+    folder: Path,
 ) -> None:
     with replace_folder(folder) as temporary:
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)
         save_recipe(recipe, temporary / "recipe.yaml", resolved)
         write_results(temporary / "results.csv", results)
+        if not recipe.is_regression:
+            write_confusion(temporary, "test", test, recipe.label_names)
 
 
 def _describe(split: Split) -> dict[str, object]:

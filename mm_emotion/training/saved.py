@@ -31,7 +31,7 @@ class Evaluation:
     facts: RunFacts
     scenarios: list[str] | None
     notes: list[str]
-    modalities: tuple[str, ...]
+    modalities: tuple[str, ...] = ()
 
 
 def recipe_of(folder: Path) -> Recipe:

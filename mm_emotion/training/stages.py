@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,10 @@ from mm_emotion.training.encoding import out_of_fold
 from mm_emotion.training.evaluation import predict
 from mm_emotion.training.features import made_columns
 from mm_emotion.training.fine_tuning import start_from_model
-from mm_emotion.training.fitting import choose_complexity, choose_weights
+from mm_emotion.training.fitting import choose_complexity, choose_linear, choose_weights
 from mm_emotion.training.loop import train
+from mm_emotion.training.pretrained import KIND as PRETRAINED
+from mm_emotion.training.pretrained import kept_vectors, start_encoders, with_backbones
 from mm_emotion.training.recipe import FITTED, Encoder, Recipe, load_recipe
 from mm_emotion.training.weights import load_best
 
@@ -63,7 +66,7 @@ def build_model(recipe: Recipe, class_weights: Sequence[float] | None = None) ->
     """
     names = recipe.label_names
     settings = {
-        **recipe.model,
+        **with_backbones(recipe.model, recipe.pretrained),
         "id2label": dict(enumerate(names)),
         "label2id": {name: index for index, name in enumerate(names)},
         "problem_type": "regression" if recipe.is_regression else "single_label_classification",
@@ -106,14 +109,23 @@ def compose(
 
 
 def fuse(recipe: Recipe, children: list[torch.nn.Module], rows: Dataset, job: Job) -> torch.nn.Module:
-    """The late fusion of trained systems, with weights found on the part that the protocol selects on."""
+    """The late fusion of trained systems, with weights found on the part that the protocol selects on.
+
+    Where the recipe says so, with the shares of the classes among the training utterances as the prior.
+    """
     options = {name: value for name, value in recipe.model.items() if name not in ("model_type", "num_labels")}
+    if recipe.training.class_prior == "train":
+        counts = np.maximum(_label_counts(recipe, job.part(rows, "train")), 1)  # no class is ruled out
+        options["class_prior"] = (counts / counts.sum()).tolist()
     model = LateFusionForEmotionRecognition.from_children(children, **options)
     model.to(job.accelerator.device).eval()
-    if model.config.rule == "weighted" and "weights" not in options:
+    if model.config.rule in ("weighted", "linear") and "weights" not in options:
         part = dataset_of(model, recipe, job.part(rows, recipe.protocol.select_on), job.processor)
         _check_labelled(recipe.protocol.select_on, part)
-        choose_weights(model, part, collator_of(model), recipe.training.monitor)
+        if model.config.rule == "linear":
+            choose_linear(model, part, collator_of(model))
+        else:
+            choose_weights(model, part, collator_of(model), recipe.training.monitor)
     return model
 
 
@@ -123,6 +135,7 @@ def fit(recipe: Recipe, rows: Dataset, job: Job, folder: Path, description: str)
     train_rows = job.part(rows, "train")
     model = build_model(recipe, _class_weights(recipe, train_rows))
     if job.start is None:
+        start_encoders(model, recipe)
         _start_from_vectors(model, job.processor)
     else:
         start_from_model(model, job.start)
@@ -160,18 +173,25 @@ def fit_stage_one(
 ) -> tuple[torch.nn.Module, np.ndarray, np.ndarray]:
     """Train an utterance model on the parent's labels and encode all rows, train rows out of fold where it says so.
 
-    Returns the model, its vectors (N, D), and which rows (N,) had anything to encode.
+    A pretrained encoder that training would not change is taken as it is, and what it makes is kept. Returns the model,
+    its vectors (N, D), and which rows (N,) had anything to encode.
     """
     recipe = stage_one_recipe(encoder, parent)
     folder = job.folder(recipe)
-    model = fit(recipe, rows, job, folder, recipe.name)
-    vectors = _encode(model, recipe, rows, job, encoder.output)
+    model = _still_encoder(encoder, recipe, job)
+    is_still = model is not None
+    if not is_still:
+        model = fit(recipe, rows, job, folder, recipe.name)
+        vectors = _encode(model, recipe, rows, job, encoder.output)
+    else:
+        vectors = kept_vectors(rows, model, partial(_encode, model, recipe, rows, job, encoder.output))
     present = np.zeros(len(rows), dtype=bool)
     for column in model.input_shapes():
-        # A column that is not kept is made from the video.
-        values = column_values(rows, column if column in rows.column_names else "video_path")
-        present |= np.array([value is not None and len(value) > 0 for value in values])
-    if encoder.training_features == "in_fold":
+        # A column that is not kept is made from the recording.
+        media = ("audio_path", "video_path") if column == "audio" else ("video_path",)
+        for name in (column,) if column in rows.column_names else media:
+            present |= np.array([value is not None and len(value) > 0 for value in column_values(rows, name)])
+    if encoder.training_features == "in_fold" or is_still:
         return model, vectors, present
     if job.split.unit != "dialogue":
         raise RecipeError("encoders.training_features", "in_fold where the split cuts dialogues", "out_of_fold")
@@ -187,6 +207,18 @@ def fit_stage_one(
 
     vectors[is_train] = out_of_fold(train_rows["dialogue_id"], encoder.folds, job.seed, encode_without)
     return model, vectors, present
+
+
+def _still_encoder(encoder: Encoder, recipe: Recipe, job: Job) -> torch.nn.Module | None:
+    """The pretrained encoder of a stage one that training would not change, None where it is another model."""
+    if recipe.model["model_type"] != PRETRAINED or encoder.output != "hidden_states":
+        return None
+    set_seed(job.seed)
+    model = build_model(recipe)
+    if not model.config.is_still:
+        return None
+    start_encoders(model, recipe)
+    return model.to(job.accelerator.device).eval()
 
 
 def stage_one_recipe(encoder: Encoder, parent: Recipe) -> Recipe:
@@ -207,6 +239,10 @@ def all_stages(recipe: Recipe) -> list[Recipe]:
 
 def _on_corpus_of(parent: Recipe, name: str) -> Recipe:
     recipe = load_recipe(name)
+    own = {modality: parent.pretrained.get(modality, place) for modality, place in recipe.pretrained.items()}
+    if own != recipe.pretrained:
+        marks = "-".join(Path(own[modality]).name for modality in own)
+        recipe = replace(recipe, pretrained=own, name=f"{recipe.name}+{marks}")
     if recipe.corpus == parent.corpus:
         return recipe
     changed = replace(recipe, corpus=parent.corpus)
@@ -219,8 +255,11 @@ def _on_corpus_of(parent: Recipe, name: str) -> Recipe:
 
 
 def collator_of(model: torch.nn.Module, modalities: Sequence[str] | None = None) -> EmotionCollator:
-    """The collator that fits a model: as many parties as its configuration says, all modalities or those named."""
-    return EmotionCollator(model.config.num_parties, modalities)
+    """The collator that fits a model: as many parties as its configuration says, any number if it is blind to them.
+
+    `modalities` are those that the batch keeps, None for all.
+    """
+    return EmotionCollator(model.config.num_parties if model.needs_speakers else None, modalities)
 
 
 def dataset_of(
@@ -279,9 +318,14 @@ def _class_weights(recipe: Recipe, train_rows: Dataset) -> list[float] | None:
         return None
     if isinstance(given, list):
         return given
-    labels = np.array([IGNORE_INDEX if label is None else label for label in train_rows["label"]])
-    counts = np.bincount(labels[labels != IGNORE_INDEX], minlength=len(recipe.label_names))
+    counts = _label_counts(recipe, train_rows)
     return (counts.sum() / (len(counts) * np.maximum(counts, 1))).tolist()
+
+
+def _label_counts(recipe: Recipe, rows: Dataset) -> np.ndarray:
+    """How many utterances have each label, (K,)."""
+    labels = np.array([IGNORE_INDEX if label is None else label for label in rows["label"]])
+    return np.bincount(labels[labels != IGNORE_INDEX], minlength=len(recipe.label_names))
 
 
 def _identity(
@@ -289,6 +333,8 @@ def _identity(
 ) -> str:
     """Hash of what a run learns and chooses from, so that a state is never resumed on other data or features."""
     settings = [recipe.model, recipe.features, {name: asdict(encoder) for name, encoder in recipe.encoders.items()}]
+    if recipe.pretrained:
+        settings.append(recipe.pretrained)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, value in start.state_dict().items() if start is not None else ():
         digest.update(name.encode() + value.cpu().contiguous().view(torch.uint8).numpy().tobytes())

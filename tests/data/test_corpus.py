@@ -119,10 +119,27 @@ def test_one_affect_dimension_of_a_prepared_corpus(tmp_path, make_rows):
     assert valence["affect"][:] == [[1.5]] * 59 + [None] and "label" not in valence.column_names
 
 
+def test_several_dimensions_at_once(tmp_path, make_rows):
+    seven = make_rows(
+        label=None,
+        affect=[[number, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0] for number in range(59)] + [None],
+        extra={"affect": List(Value("float32"), length=7)},
+    )
+    write(tmp_path / "seven", seven, name="default")
+    opened = open_corpus("cmu_mosei", "six_intensities", tmp_path / "seven")
+    assert opened["affect"][:] == [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]] * 59 + [None]
+    assert open_corpus("cmu_mosei", "sentiment", tmp_path / "seven")["affect"][58] == [58.0]
+    six = make_rows(label=None, affect=[[1.0] * 6] * 60, extra={"affect": List(Value("float32"), length=6)})
+    write(tmp_path / "six", six, name="default")
+    assert open_corpus("cmu_mosei", "six_intensities", tmp_path / "six")["affect"][0] == [1.0] * 6
+    with pytest.raises(CorpusError, match="affect of cmu_mosei: expected 7 values"):
+        open_corpus("cmu_mosei", "sentiment", tmp_path / "six")
+
+
 def test_a_table_beside_its_features_is_opened(tmp_path, monkeypatch):
     rows = [
         {"utt_id": f"v_{n}", "video": "v", "segment": n, "text": "w", "label_binary": n % 2, "start": n, "end": n + 1}
-        | {"bclstm_split": "train"}
+        | {"bclstm_split": "train", "sentiment": n / 2}
         for n in (1, 2, 10)
     ]
     folder = tmp_path / "mosi"
@@ -133,6 +150,7 @@ def test_a_table_beside_its_features_is_opened(tmp_path, monkeypatch):
     monkeypatch.setenv("MM_EMOTION_DATA", str(tmp_path))
     opened = open_corpus("cmu_mosi", "binary", features=["text"])
     assert opened["text"][:] == np.eye(3).tolist() and opened["position"][:] == [0, 1, 2]
+    assert open_corpus("cmu_mosi", "sentiment")["affect"][:] == [[0.5], [1.0], [5.0]]
     assert len(open_corpus("cmu_mosi", "binary", folder / "utterances.jsonl")) == 3
     with pytest.raises(CorpusError, match="some of text, audio, visual, got mocap"):
         open_corpus("cmu_mosi", "binary", features=["mocap"])

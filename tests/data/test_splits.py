@@ -55,6 +55,20 @@ def test_session_folds_keep_speakers_apart_three_ways(make_rows, number):
     assert not speakers[0] & speakers[1] and not speakers[0] & speakers[2] and not speakers[1] & speakers[2]
 
 
+def test_dialogue_folds_test_every_dialogue_once_and_say_that_speakers_are_shared(make_rows):
+    rows = make_rows(sessions=1, dialogues=13)
+    splits = [resolve_split(rows, f"dialogue_fold_{number}") for number in range(1, 6)]
+    tested = [dialogue for split in splits for dialogue in split.test]
+    assert sorted(tested) == sorted(dialogues(rows)) and len(set(tested)) == 13
+    for split, following in zip(splits, [*splits[1:], splits[0]], strict=True):
+        assert split.validation == following.test
+        assert "speaker_independent: false for test" in " ".join(validate_split(rows, split))
+        assert len(split.train) == 13 - len(split.test) - len(split.validation)
+    for number, count in ((0, 13), (6, 13), (1, 4)):
+        with pytest.raises(SplitError, match="a fold of 1 to 5"):
+            resolve_split(make_rows(sessions=1, dialogues=count), f"dialogue_fold_{number}")
+
+
 def test_session5_validation_is_the_published_one_where_there_is_one(make_rows):
     rows = make_rows(split_of=published)
     split = resolve_split(rows, "session5_test", validation_dialogues=2)
@@ -232,6 +246,8 @@ def test_the_mosi_split_takes_validation_videos_from_train():
     rows = real("mosi", "cmu_mosi", "binary")
     split = resolve_split(rows, "published")
     assert [len(ids) for ids in (split.train, split.validation, split.test)] == [50, 12, 31]
+    split = resolve_split(rows.add_column("visual", [[0.0]] * len(rows)), "sdk_standard")
+    assert split.seen_features and "24 of 31 test dialogues" in split.note
 
 
 def test_speaker_folds_hold_out_one_speaker_after_another(make_rows):
@@ -265,6 +281,9 @@ def test_the_sdk_s_folds_are_those_of_their_own_column(make_rows):
     split = resolve_split(rows, "sdk_standard")
     assert set(split.test) == {f"s{session}d0{number}" for session in range(1, 6) for number in (2, 3)}
     assert set(split.validation) == {f"s{session}d01" for session in range(1, 6)}
+    # Of its test dialogues only those of session 5 were in the published test part.
+    assert split.seen_features and "8 of 10 test dialogues trained" in " ".join(validate_split(rows, split))
+    assert not resolve_split(rows.remove_columns("text"), "sdk_standard").seen_features
     with pytest.raises(SplitError, match="sdk_fold column"):
         resolve_split(make_rows(extra=extra, sdk_fold=[None] * 60), "sdk_standard")
 

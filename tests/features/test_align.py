@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm_emotion.errors import FeatureError
-from mm_emotion.features.align import Segments, align, hard_unify, impute, sequences, unify
+from mm_emotion.features.align import Segments, align, hard_unify, impute, joined, sequences, unify
 
 EPSILON = 1e-5
 
@@ -91,6 +91,42 @@ def test_aligned_to_itself_it_stays_as_it_is():
     found = cut(rows, rows)
     assert found.features[:, 0].tolist() == [0, 1, 2]
     assert found.intervals.tolist() == rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=10), st.booleans())
+def test_aligning_to_itself_is_the_identity(pieces, plain):
+    edges = np.cumsum([0.0, *(number / 8 for pair in pieces for number in pair)])
+    rows = np.stack([edges[:-1:2], edges[1::2]], 1)  # with gaps between them
+    values = np.random.default_rng(0).normal(size=(len(rows), 3))
+    found = cut(rows, rows, values, "plain_average" if plain else "weighted_average")
+    np.testing.assert_allclose(found.features, values, rtol=1e-12)
+    np.testing.assert_array_equal(found.intervals, rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(intervals, st.randoms())
+def test_the_order_of_entries_does_not_matter(rows, random):
+    values = np.random.default_rng(0).normal(size=(len(rows), 2))
+    chunks = [(f"v[{i}]", Segments(np.array([row]), values[i : i + 1])) for i, row in enumerate(rows)]
+    words = {"v": segments([[0, 2], [2, 5]])}
+    straight = align({"words": words, "audio": joined(dict(chunks))}, "words")["audio"]["v"]
+    random.shuffle(chunks)
+    other = align({"words": words, "audio": joined(dict(chunks))}, "words")["audio"]["v"]
+    np.testing.assert_allclose(straight.features, other.features, atol=1e-9)
+    np.testing.assert_array_equal(straight.entries, other.entries)
+
+
+def test_chunks_of_a_video_are_joined_under_its_name():
+    stream = {"a[1]": segments([[2, 3], [3, 4]]), "b": segments([[0, 1]]), "a[0]": segments([[0, 1]])}
+    found = joined(stream)
+    assert list(found) == ["a", "b"]
+    assert found["a"].intervals.tolist() == [[0, 1], [2, 3], [3, 4]] and found["a"].entries.tolist() == [0, 1, 1]
+    assert found["b"].entries.tolist() == [0]
+    with pytest.raises(FeatureError, match="one width"):
+        joined({"a[0]": segments([[0, 1]]), "a[1]": segments([[0, 1]], np.zeros((1, 2)))})
+    with pytest.raises(FeatureError, match="a number"):
+        joined({"a[x]": segments([[0, 1]])})
 
 
 def test_overlap_weights_the_mean():

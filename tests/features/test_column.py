@@ -13,7 +13,7 @@ def test_options_come_back_as_they_were(column, name):
     feature = ColumnFeature.parse(column, {"feature": name})
     assert feature.kind.name == name
     assert ColumnFeature.parse(column, feature.options()) == feature
-    assert feature.is_fitted_on_training == (name != "video_clips")
+    assert feature.is_fitted_on_training == feature.is_stored == (name not in ("video_clips", "waveform"))
 
 
 def test_the_first_feature_of_a_column_is_the_default():
@@ -59,6 +59,8 @@ def test_padding_is_zero_after_scaling():
         ("audio", {"selection": "linear_svm", "selected": 0}, "selected"),
         ("audio", {"feature": "short_term", "max_length": True}, "max_length"),
         ("audio", {"feature": "short_term", "pad_side": "up"}, "pad_side"),
+        ("audio", {"channel": "lef"}, "did you mean 'left'"),
+        ("mocap", {"channel": "left"}, "channel"),  # motion has none
     ],
 )
 def test_unknown_and_impossible_options_are_refused(column, options, message):

@@ -165,3 +165,24 @@ def test_word_vectors_are_made_for_the_vocabulary(tmp_path):
             EmotionProcessor.fit(train, {"input_ids": {"word_vectors": options}})
     with pytest.raises(FeatureError, match="latent_semantic"):
         EmotionProcessor.fit(train, {"text": {"feature": "bag_of_words"}})
+
+
+def test_media_that_cannot_be_read_are_refused_or_skipped_and_counted(tmp_path):
+    soundfile.write(tmp_path / "good.wav", 0.1 * np.random.default_rng(0).standard_normal(8000), 16000)
+    (tmp_path / "bad.wav").write_text("no sound")
+    rows = [
+        {"utterance_id": name, "audio_path": str(tmp_path / f"{name}.wav"), "start": 0.0, "end": 0.5}
+        for name in ("good", "bad", "absent")
+    ]
+    rows.append({**rows[0], "utterance_id": "late", "start": 9.0, "end": 9.5, "audio_path": rows[0]["audio_path"]})
+    soundfile.write(tmp_path / "dialogue.wav", np.zeros(16000 * 3), 16000)
+    rows[3]["audio_path"] = str(tmp_path / "dialogue.wav")
+    strict = EmotionFeatureExtractor({"audio": {"scaling": "none"}})
+    for row in rows[1:]:
+        with pytest.raises(FeatureError, match=rf"utterance '{row['utterance_id']}'"):
+            strict("audio", row)
+    tolerant = EmotionFeatureExtractor({"audio": {"scaling": "none", "on_error": "skip"}})
+    assert [tolerant("audio", row) is None for row in rows] == [False, True, True, True]
+    assert set(tolerant.skipped["audio"]) == {"bad", "absent", "late"}
+    assert "no such file" in tolerant.skipped["audio"]["absent"]
+    assert "skipped" not in tolerant.to_dict()

@@ -10,6 +10,7 @@ from transformers import AutoProcessor
 from mm_emotion.errors import BatchError, CheckpointError, FeatureError
 from mm_emotion.features.functionals import FUNCTIONAL_NAMES, VERSION, acoustic_functionals
 from mm_emotion.features.processor import EmotionProcessor
+from mm_emotion.features.vocabulary import UNKNOWN_ID
 
 WIDTH = len(FUNCTIONAL_NAMES)
 BOTH = {"input_ids": {}, "audio": {}}
@@ -124,6 +125,12 @@ def test_a_missing_modality_is_masked(processor):
     assert batch["speaker_mask"].shape == (1, 3, 1)
 
 
+def test_an_utterance_without_words_is_one_unknown_word(processor):
+    batch = processor([{"text": ""}, {"text": "?!"}, {"text": "never heard"}])
+    assert batch["input_ids"][0].tolist() == [[UNKNOWN_ID, 0], [UNKNOWN_ID, 0], [UNKNOWN_ID, UNKNOWN_ID]]
+    assert batch["modality_mask"][0, :, 0].all()
+
+
 def test_labels_and_parties_pass_through(processor):
     batch = processor([{"text": "a", "party": 1, "label": 4}, {"text": "b", "party": 0, "label": None}])
     assert batch["labels"].tolist() == [[4, -100]]
@@ -175,6 +182,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(processor):
         ([{"audio_path": "absent.wav", "start": 0.0, "end": 1.0}], "no such file"),
         ([{"audio": (np.zeros(0), 16000)}], "at least one sample"),
         ([{"text": "a", "speaker": "A"}, {"text": "b"}], "speaker"),
+        ([{"text": "a", "position": 1}, {"text": "b", "position": 0}], "position: expected more than 1, .* got 0"),
+        ([{"text": "a", "position": 2}, {"text": "b"}, {"text": "c", "position": 2}], "position: expected more than 2"),
         ([{"text": None}], "text or audio"),
         ([{"speaker": "A"}, "b"], "a dictionary"),
     ],

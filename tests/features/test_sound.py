@@ -18,6 +18,21 @@ def test_reading_cuts_and_averages_channels(tmp_path):
     assert audio_seconds(path) == 1.0
 
 
+@pytest.mark.parametrize(("channel", "level"), [("mean", 0.3), ("left", 0.2), ("right", 0.4)])
+def test_one_channel_is_heard_when_asked(tmp_path, channel, level):
+    soundfile.write(tmp_path / "two.wav", np.full((50, 2), (0.2, 0.4)), 8000, subtype="FLOAT")
+    soundfile.write(tmp_path / "one.wav", np.full(50, 0.5), 8000, subtype="FLOAT")
+    np.testing.assert_allclose(read_audio(tmp_path / "two.wav", channel=channel)[0], level, rtol=1e-6)
+    np.testing.assert_allclose(read_audio(tmp_path / "one.wav", channel=channel)[0], 0.5)
+
+
+def test_a_channel_of_a_video_is_heard_when_asked(clip):
+    whole, left, right = (read_audio(clip, channel=channel)[0] for channel in ("mean", "left", "right"))
+    assert not left.any()
+    np.testing.assert_allclose(right, 2 * whole, atol=1e-6)
+    assert right.max() > 0.7
+
+
 def test_a_long_file_is_read_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("mm_emotion.features.sound._BLOCK", 100)
     soundfile.write(tmp_path / "long.wav", np.arange(1050) / 2000, 1000, subtype="FLOAT")

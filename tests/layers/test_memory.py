@@ -2,13 +2,28 @@
 
 import torch
 
-from mm_emotion.layers.memory import Histories, Past, WindowGRU, over_dialogue, places, read_memory, windows
+from mm_emotion.layers.memory import (
+    Histories,
+    Past,
+    WindowGRU,
+    over_batch,
+    over_dialogue,
+    places,
+    read_memory,
+    windows,
+)
 
 
 def test_a_window_holds_the_utterances_before_with_the_latest_last():
     values = torch.tensor([[0.0, 0, 1, 2, 3, 4]])  # two empty places, then the utterances 1 to 4
     assert windows(values, 2).tolist() == [[[0, 0], [0, 1], [1, 2], [2, 3]]]
-    assert torch.stack(places(values, 2), -1).tolist() == windows(values, 2).tolist()
+
+
+def test_places_are_those_of_the_windows_of_real_utterances():
+    values, real = torch.arange(14.0).view(2, 7), torch.tensor([[True, True, True, False, False], [True] * 5])
+    found = torch.stack(places(values, 2, real), -1)  # (N, 2)
+    assert torch.equal(found, windows(values, 2)[real])
+    assert torch.equal(over_batch(found, real), windows(values, 2) * real[..., None])
 
 
 def test_what_is_remembered_continues_a_dialogue():
@@ -35,13 +50,13 @@ def test_a_window_longer_than_the_dialogue_gives_weight_to_no_wrong_utterance():
 
 def test_the_reset_gate_acts_before_the_product():
     torch.manual_seed(0)
-    gru, x, h = WindowGRU(2, 3).double(), torch.randn(2, 1, 1, 2).double(), torch.zeros(3).double()
+    gru, x, h = WindowGRU(2, 3).double(), torch.randn(2, 1, 2).double(), torch.zeros(3).double()
     outputs = gru([gru.read(value) for value in x])
     for value, output in zip(x, outputs, strict=True):
-        both = torch.cat([value[0, 0], h])
+        both = torch.cat([value[0], h])
         r, z = torch.sigmoid(gru.gates(both)).chunk(2)
-        h = z * h + (1 - z) * torch.tanh(gru.candidate(torch.cat([value[0, 0], r * h])))
-        torch.testing.assert_close(output[0, 0], h)
+        h = z * h + (1 - z) * torch.tanh(gru.candidate(torch.cat([value[0], r * h])))
+        torch.testing.assert_close(output[0], h)
 
 
 def test_gates_start_open_and_matrices_differ():
@@ -53,8 +68,8 @@ def test_gates_start_open_and_matrices_differ():
 
 def test_a_place_that_does_not_count_keeps_the_state_and_puts_out_nothing():
     torch.manual_seed(0)
-    gru, x = WindowGRU(2, 3), torch.randn(3, 1, 1, 2)
-    kept = torch.tensor([[[True, False, True]]])
+    gru, x = WindowGRU(2, 3), torch.randn(3, 1, 2)
+    kept = torch.tensor([[True, False, True]])
     outputs = gru([gru.read(value) for value in x], kept)
     assert not outputs[1].any()
     torch.testing.assert_close(outputs[2], gru([gru.read(x[0]), gru.read(x[2])])[1])
@@ -63,13 +78,14 @@ def test_a_place_that_does_not_count_keeps_the_state_and_puts_out_nothing():
 def test_each_history_holds_one_side():
     torch.manual_seed(0)
     histories = Histories(2, 3, 4)
-    past = Past.before(torch.randn(1, 4, 2), torch.tensor([[0, 1, 2, 0]]), torch.ones(1, 4, dtype=torch.bool), 4, None)
-    own_states, other_states, own, other = histories(past)
-    assert own[0, 3].tolist() == [False, True, False, False]
-    assert other[0, 3].tolist() == [False, False, True, True]
-    assert not own[0, 0].any() and not other[0, 0].any()
+    real = torch.tensor([[True] * 4 + [False]])
+    past = Past.before(torch.randn(1, 5, 2), torch.tensor([[0, 1, 2, 0, 0]]), real, 4, None)
+    own_states, other_states, own, other = histories(past, real)
+    assert own[3].tolist() == [False, True, False, False]
+    assert other[3].tolist() == [False, False, True, True]
+    assert len(own) == 4 and not own[0].any() and not other[0].any()
     for states, spoke in ((own_states, own), (other_states, other)):
-        assert torch.equal(torch.stack(states, 2).abs().sum(-1) > 0, spoke)
+        assert torch.equal(torch.stack(states, 1).abs().sum(-1) > 0, spoke)
 
 
 def test_reading_an_empty_memory_finds_nothing():

@@ -49,7 +49,8 @@ CLASSES = [
     "unweighted_accuracy",
     "weighted_f1",
 ]
-HELPERS = {"EVALUATE_MODULE", "bootstrap_interval", "paired_bootstrap", "per_dimension"}
+HELPERS = {"EVALUATE_MODULE", "bootstrap_interval", "bootstrap_scores", "paired_bootstrap", "per_dimension"}
+HELPERS |= {"percentile_interval"}
 NAMES = sorted(set(metrics.__all__) - HELPERS)
 INPUTS = np.array([0, 1, 1, 2, 2]), np.array([0, 1, 0, 2, -100])
 GRADED = np.array([0.2, 1.4, 2.6, 3.0, 1.0]), np.array([0.0, 1.0, 2.0, 3.0, np.nan])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from mm_emotion.errors import ConfigError
+from mm_emotion.errors import BatchError, ConfigError
 from mm_emotion.models import MODELS
 from mm_emotion.models.batch import EmotionBatch
 from mm_emotion.ops import use_reference_ops
@@ -69,6 +69,24 @@ SQUARE = {"kind": "conv2d", "filters": 3, "kernel_size": 3, "stride": 2, "paddin
 PICTURE = {"kind": "expand", "axis": "channels"}
 RECURRENT = {"model_type": "sequence_stack", "stages": [BOTH_WAYS, MEAN, DENSE], "modality_dims": {"audio": 7}}
 EARLY = {"modality_dims": {"text": 4, "visual": 3}}
+BERT = {
+    **{"model_type": "bert", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2},
+    **{"intermediate_size": 12, "max_position_embeddings": 40},
+}
+PRETRAINED = {"backbone": {**BERT, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}}
+WAV2VEC2 = {
+    **{"model_type": "wav2vec2", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2},
+    **{"intermediate_size": 12, "conv_dim": [6, 6], "conv_kernel": [2, 2], "conv_stride": [1, 1]},
+    **{"num_conv_pos_embeddings": 3, "num_conv_pos_embedding_groups": 2, "mask_time_prob": 0.0, "layerdrop": 0.0},
+    **{"hidden_dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0, "feat_proj_dropout": 0.0},
+}
+SPEECH = {"modality": "audio", "backbone": {**WAV2VEC2, "feat_extract_norm": "layer", "do_stable_layer_norm": True}}
+END_TO_END = {
+    "encoders": [{"model_type": "pretrained_encoder", **PRETRAINED, "previous_turns": 1}],
+    "streams": ["text"],
+    "vectors": {"text": 2},
+    "dialogue": {"model_type": "bc_lstm", "recurrent_size": 4, "modality_dims": {"text": 10, "audio": 2}},
+}
 ONE_STEP = {
     "encoders": [{"model_type": "text_te", **TEXT_TE}],
     "streams": ["text"],
@@ -120,6 +138,13 @@ TINY = {
             "input_kind": "vector",
         },
     },
+    "pretrained_encoder": {
+        "words": {**PRETRAINED, "normalize": True},
+        "weighted": {**PRETRAINED, "layer": "weighted", "pooling": "cls", "projection_size": 8},
+        "turns": {**PRETRAINED, "previous_turns": 2, "max_length": 9, "pooling": "last"},
+        "speech": {**SPEECH, "pooling": "max"},
+        "whole sounds": {"modality": "audio", "backbone": WAV2VEC2},
+    },
     "bc_lstm": {
         "plain": BC_LSTM,
         "attention": {**BC_LSTM, "use_attention": True},
@@ -149,7 +174,12 @@ TINY = {
         "regression": {**MEMORY, "problem_type": "regression"},
     },
     "affect_dnn": {"late": AFFECT_DNN, "early": {**AFFECT_DNN, "early_fusion": True}},
-    "hierarchical": {"two encoders": HIERARCHY, "log probabilities": LOG_PROBABILITIES, "stack": ONE_STEP},
+    "hierarchical": {
+        "two encoders": HIERARCHY,
+        "log probabilities": LOG_PROBABILITIES,
+        "stack": ONE_STEP,
+        "pretrained": END_TO_END,
+    },
     "early_fusion": {
         "vectors": {**EARLY, "stack": {**BC_LSTM, "model_type": "bc_lstm", "modality_dims": {"mocap": 7}}},
         "sequences": {**EARLY, "stack": RECURRENT},
@@ -347,6 +377,8 @@ def test_padding_carries_no_gradient(config_class, options):
         assert not values.grad[~real].any()
         assert values.grad[real].any()
     for table in (module for module in model.modules() if isinstance(module, torch.nn.Embedding)):
+        if table.num_embeddings != 20:  # places and kinds of words, not words
+            continue
         assert not table.weight.grad[[0, 19]].any()
         assert table.weight.grad.any()
 
@@ -359,6 +391,15 @@ def test_a_dialogue_alone_gives_what_it_gives_in_a_batch(config_class, options):
     for row, length in enumerate(LENGTHS):
         alone = {key: value[row : row + 1, :length] for key, value in batch.items()}
         close(model(**alone).logits, together[row : row + 1, :length])
+
+
+@every_family
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_batch_without_dialogues_or_utterances_is_refused_by_name(config_class, options, axis):
+    model = build(config_class, options)
+    empty = {key: value.narrow(axis, 0, 0) for key, value in make_batch(model).items()}
+    with pytest.raises(BatchError, match="at least one dialogue, utterance and step"):
+        model(**empty)
 
 
 @every_family

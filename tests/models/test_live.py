@@ -120,8 +120,9 @@ def test_what_the_parts_of_a_model_remember_is_kept(name, tmp_path):
         state = DialogueState.load(tmp_path / "state.safetensors")
 
 
-def test_a_party_may_come_in_later():
-    model, batch, state = build("dialogue_rnn"), dialogue(5, 5), None
+@every_family
+def test_a_party_may_come_in_later(name):
+    model, batch, state = build(name), dialogue(5, 5), None
     batch["speaker_mask"] = one_hot(torch.tensor([[0, 1, 0, 2, 1]]), 3).bool()
     expected = model(**batch).logits
     for t in range(5):
@@ -130,7 +131,20 @@ def test_a_party_may_come_in_later():
             utterance["speaker_mask"] = utterance["speaker_mask"][..., :2]
         logits, state = model.step(utterance, state)
         close(logits[:, 0], expected[:, t])
-    assert state.tensors["party_states"].shape == (1, 3, 4)
+
+
+@every_family
+def test_dialogues_with_other_numbers_of_parties_join(name):
+    model = build(name)
+    few, many = dialogue(6, 21), dialogue(6, 22)
+    few["speaker_mask"] = one_hot(torch.tensor([[0, 1, 1, 0, 2, 1]]), 4).bool()
+    many["speaker_mask"] = one_hot(torch.tensor([[0, 1, 2, 3, 1, 2]]), 4).bool()
+    _, first = model.step(part({**few, "speaker_mask": few["speaker_mask"][..., :2]}, 0, 3))
+    _, second = model.step(part(many, 0, 3))
+    state = first.join(second)
+    for t in (3, 4, 5):
+        logits, state = model.step(together(part(few, t), part(many, t)), state)
+        close(logits[:, 0], torch.cat([model(**batch).logits[:, t] for batch in (few, many)]))
 
 
 @every_family
@@ -191,7 +205,7 @@ def test_the_history_is_as_long_as_that_of_the_longest_dialogue_there():
 @every_family
 def test_a_step_without_utterances_or_with_an_unknown_key_is_refused(name):
     model = build(name)
-    with pytest.raises(BatchError, match="utterance_mask: expected at least one utterance"):
+    with pytest.raises(BatchError, match="expected at least one dialogue, utterance and step"):
         model.step(dialogue(0, 14))
     with pytest.raises(BatchError, match=r"speakers_mask.*did you mean 'speaker_mask'"):
         model.step({**dialogue(1, 14), "speakers_mask": None})

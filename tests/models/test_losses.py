@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from mm_emotion.metrics import concordance_correlation
 from mm_emotion.models.losses import loss_terms
 from mm_emotion.schema import IGNORE_INDEX
 
@@ -91,3 +92,45 @@ def test_low_precision_logits_are_summed_in_single():
         logits, torch.zeros(1, 4, dtype=torch.int64), torch.ones(1, 4, dtype=torch.bool), "cross_entropy"
     )
     assert numerator.dtype == torch.float32
+
+
+def test_concordance_of_each_recording_is_that_of_the_metric():
+    logits, labels, mask = regression_case()
+    labels[2, :, 1], constant = 0.25, logits.detach().clone()
+    constant[2, :, 1] = 0.5  # both sides constant: not defined, and left out
+    constant.requires_grad_()
+    numerator, denominator = loss_terms(constant, labels, mask, "ccc_per_recording")
+    names = np.repeat(np.arange(3), 4).reshape(3, 4)
+    known = [(constant[..., k].detach().numpy(), labels[..., k].numpy()) for k in range(2)]
+    values = [concordance_correlation(*pair, mask=mask.numpy(), groups=names) for pair in known]
+    assert denominator.item() == 5
+    assert numerator.item() == pytest.approx(5 - 3 * values[0] - 2 * values[1])
+    numerator.backward()
+    assert constant.grad.isfinite().all() and not constant.grad[~mask].any()
+
+
+def test_concordance_with_the_moments_of_the_challenge():
+    logits, labels, mask = regression_case()
+    numerator, _ = loss_terms(logits, labels, mask, "ccc_avec2018")
+    expected = 0.0
+    for k in range(2):
+        x, y = logits[..., k].detach().numpy(), labels[..., k].numpy()
+        count = (mask.numpy() & ~np.isnan(y)).sum()
+        expected += count * (1 - concordance_correlation(x, y, mask=mask.numpy(), avec2018=True))
+    assert numerator.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", ["ccc", "ccc_per_recording", "ccc_avec2018"])
+def test_descent_on_concordance_reaches_the_labels(loss):
+    _, labels, mask = regression_case()
+    generator = torch.Generator().manual_seed(1)
+    found = labels.nan_to_num() + 0.7 * torch.randn(3, 4, 2, generator=generator, dtype=torch.float64)
+    before, count = loss_terms(found, labels, mask, loss)
+    found.requires_grad_()
+    optimizer = torch.optim.Adam([found], lr=0.05)
+    for _ in range(600):
+        numerator, denominator = loss_terms(found, labels, mask, loss)
+        optimizer.zero_grad()
+        (numerator / denominator).backward()
+        optimizer.step()
+    assert (numerator / denominator).item() < 0.6 * (before / count).item()

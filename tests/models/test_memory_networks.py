@@ -30,3 +30,11 @@ def test_only_the_window_is_read(model_type):
     after = model(text=text, speaker_mask=speakers).logits
     assert not torch.equal(before[:, :3], after[:, :3])
     assert torch.equal(before[:, 3:], after[:, 3:])
+
+
+@pytest.mark.parametrize("model_type", ["cmn", "icon"])
+def test_their_classifiers_start_near_0(model_type):
+    torch.manual_seed(0)
+    model = AutoModel.from_config(AutoConfig.for_model(model_type, **{**TINY, "hidden_size": 100, "num_labels": 50}))
+    assert model.classifier.weight.std().item() == pytest.approx(0.01, rel=0.1)
+    assert not model.classifier.bias.any()

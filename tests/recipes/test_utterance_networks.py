@@ -29,10 +29,15 @@ class Utterances:
     def __init__(self, model: torch.nn.Module, count: int):
         random = np.random.default_rng(0)
         self.rows = []
-        self.labels = random.integers(0, model.config.num_labels, count)
+        regression = model.config.problem_type == "regression"
+        kinds = model.config.num_labels
+        self.labels = random.integers(0, kinds, (count, kinds)[: 1 + regression])
+        if regression:
+            self.labels = self.labels.astype(np.float32)
         self.dialogue_ids, self.lengths = [str(index) for index in range(count)], [1] * count
         for index in range(count):
-            row = {"utterance_id": str(index), "dialogue_id": str(index), "party": 0, "label": int(self.labels[index])}
+            row = {"utterance_id": str(index), "dialogue_id": str(index), "party": 0}
+            row |= {"affect": self.labels[index]} if regression else {"label": int(self.labels[index])}
             for key, axes in model.input_shapes().items():
                 shape = [int(random.integers(1, 13)) if size is None else size for size in axes]
                 values = random.integers(1, 30, shape) if key == "input_ids" else random.random(shape)

@@ -143,6 +143,31 @@ def test_results_merge_by_run_and_metric(tmp_path):
         assert tuple(next(csv.reader(file))) == RESULT_COLUMNS
 
 
+def test_versions_are_written_once_and_read_in_every_row(tmp_path):
+    path = tmp_path / "results.csv"
+    old = [{**row, "versions": "torch=1 numpy=2"} for row in result_rows(STAMP, {"accuracy": 0.5, "macro_f1": 0.1}, 10)]
+    with path.open("w", newline="") as file:  # as older releases wrote it, every row in full
+        writer = csv.DictWriter(file, RESULT_COLUMNS)
+        writer.writeheader()
+        writer.writerows(old)
+    assert {row["versions"] for row in read_results(path)} == {"torch=1 numpy=2"}
+    write_results(path, result_rows({**STAMP, "seed": 1}, {"accuracy": 0.5, "macro_f1": 0.1}, 10))
+    assert path.read_text().count("torch=1 numpy=2") == 1
+    assert path.read_text().count("transformers=") == 1
+    rows = read_results(path)
+    assert [row["versions"] for row in rows if row["seed"] == "0"] == ["torch=1 numpy=2"] * 2
+    assert ["torch=" in row["versions"] and "=1 " not in row["versions"] for row in rows] == [False, False, True, True]
+
+
+def test_versions_that_stand_nowhere_are_refused(tmp_path):
+    path = tmp_path / "results.csv"
+    write_results(path, result_rows(STAMP, {"accuracy": 0.5, "macro_f1": 0.1}, 10))
+    head, _, last = path.read_text().splitlines()
+    path.write_text(f"{head}\n{last}\n")
+    with pytest.raises(CorpusError, match="versions of results file"):
+        read_results(path)
+
+
 def test_a_results_file_with_other_columns_is_refused(tmp_path):
     path = tmp_path / "results.csv"
     path.write_text("recipe,value\nx,1\n")

@@ -106,6 +106,26 @@ def test_the_fused_weights_are_the_best_of_the_grid_on_validation(fusion, rows, 
         assert value <= best + 1e-9
 
 
+def test_the_prior_of_a_product_is_that_of_the_training_utterances(fusion, rows, split, tmp_path):
+    product = fusion.replace("rule: weighted", "rule: product")
+    recipe = parse_recipe(product, "fusion", ["training.class_prior=train"])
+    outcome = run(recipe, rows.remove_columns("text"), split, tmp_path)
+    counts = np.bincount(take(rows, split, "train")["label"], minlength=6)
+    prior = json.loads((outcome.model_folder / "config.json").read_text())["class_prior"]
+    np.testing.assert_allclose(prior, np.maximum(counts, 1) / np.maximum(counts, 1).sum())
+    plain = run(parse_recipe(product, "plain"), rows.remove_columns("text"), split, tmp_path)
+    said = outcome.predictions["test"].logits + np.log(prior)  # divided once, as there are two experts
+    said -= np.log(np.exp(said).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(said, plain.predictions["test"].logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [["model.rule=average"], ["model.rule=product", "model.class_prior=[0.5, 0.5]"]])
+def test_a_prior_belongs_to_a_product_and_is_given_once(fusion, changes):
+    with pytest.raises(RecipeError) as error:
+        parse_recipe(fusion, "fusion", [*changes, "training.class_prior=train"])
+    assert error.value.field == "training.class_prior"
+
+
 def test_weights_are_chosen_where_experts_disagree(rows, monkeypatch):
     """The first expert is wrong and sure, the second right: of the shares that are all right, 0.4 is the most even."""
     torch.manual_seed(0)
@@ -118,7 +138,7 @@ def test_weights_are_chosen_where_experts_disagree(rows, monkeypatch):
     right = torch.nn.functional.one_hot(torch.from_numpy(dataset.labels), 6).float()
     said = torch.stack([right.roll(1, 1) * 3, right * 2], 1).log_softmax(-1)  # (N, 2, 6)
     present = torch.ones(said.shape[:2], dtype=torch.bool)
-    monkeypatch.setattr(fitting, "_expert_outputs", lambda *_: (said, present))
+    monkeypatch.setattr(fitting, "expert_outputs", lambda *_: (said, present))
     fitting.choose_weights(model, dataset, COLLATOR, "unweighted_accuracy")
     assert model.config.weights == [0.4, 0.6]
 

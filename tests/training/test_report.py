@@ -83,6 +83,13 @@ def test_the_table_keeps_label_sets_splits_and_selections_apart(tmp_path):
     assert "55.0 ± 7.1" in two
 
 
+def test_features_that_saw_test_labels_are_named_beside_the_split():
+    seen = Split("sdk_standard", True, ("a",), ("b",), ("c",), seen_features=True)
+    assert {row["split"] for row in rows_of(evaluation(0.5, "x", split=seen), 0)} == {
+        "sdk_standard (features saw test labels)"
+    }
+
+
 def test_published_figures_stand_beside_ours():
     recipe = load_recipe("bc_lstm/iemocap_bc_lstm_text")
     rows = [{**row, "recipe": recipe.name} for row in rows_of(evaluation(0.5, "x"), 0)]

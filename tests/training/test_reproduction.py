@@ -290,6 +290,15 @@ def test_the_recipes_of_the_field_share_their_split_through_both_stages():
         assert recipe.protocol.select_on == "validation"
 
 
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [("ours/iemocap_bc_lstm_text_prosody", ["audio"]), ("bc_lstm/iemocap_bc_lstm_text", []), ("ours/iemocap_text", [])],
+)
+def test_the_corpus_is_asked_for_what_a_stage_reads_and_none_makes(name, features, monkeypatch):
+    monkeypatch.setattr(reproduction, "open_corpus", lambda *arguments: arguments[-1])
+    assert reproduction.open_corpus_of(load_recipe(name)) == features
+
+
 def test_a_scenario_leaves_the_other_dialogues_out(corpus, monkeypatch):
     monkeypatch.setattr(reproduction, "open_corpus", lambda *arguments: corpus)
     text = f"{CORPUS}model: {{model_type: bc_lstm, modality_dims: {{text: 8}}}}\ntraining: {TRAINING % 'dialogue'}"

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from mm_emotion.data.collator import EmotionCollator
-from mm_emotion.errors import FeatureError, RecipeError
+from mm_emotion.errors import BatchError, FeatureError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.training.evaluation import predict
 from mm_emotion.training.recipe import parse_recipe
-from mm_emotion.training.stages import _start_from_vectors, build_model, dataset_of
+from mm_emotion.training.stages import _start_from_vectors, build_model, collator_of, dataset_of
 
 RECIPE = """
 corpus: {name: iemocap, labels: six_way, split: session5_test}
@@ -34,6 +34,16 @@ def test_a_model_of_words_starts_from_the_recipe_s_vectors(corpus, tmp_path, mon
     monkeypatch.setattr(type(model), "get_input_embeddings", lambda self: None)
     with pytest.raises(RecipeError, match="word_vectors"):
         _start_from_vectors(model, processor)
+
+
+def test_only_a_model_that_reads_speakers_limits_their_number():
+    row = {"party": 5}
+    blind = build_model(parse_recipe(RECIPE, "words"))
+    assert collator_of(blind)([[row]])["speaker_mask"].shape == (1, 1, 6)
+    model = "{model_type: cmn, modality_dims: {text: 4}, num_parties: 3}"
+    heard = build_model(parse_recipe(RECIPE, "x", [f"model={model}"]))
+    with pytest.raises(BatchError, match="party of utterance 0"):
+        collator_of(heard)([[row]])
 
 
 def test_clips_are_made_when_an_utterance_is_read(corpus, tmp_path):

@@ -14,9 +14,16 @@ others share one history.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import initialization as init
 
-from mm_emotion.layers.memory import Histories, Past, WindowGRU, over_dialogue, read_memory
+from mm_emotion.layers.memory import (
+    Histories,
+    MemoryClassifier,
+    Past,
+    WindowGRU,
+    over_batch,
+    over_dialogue,
+    read_memory,
+)
 from mm_emotion.models.cmn.configuration_cmn import CMNConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 
@@ -36,7 +43,7 @@ class CMNForEmotionRecognition(EmotionPreTrainedModel):
         self.query = nn.Linear(width, size)
         self.histories = Histories(width, size, config.window)
         self.memories = nn.ModuleList([WindowGRU(size, size), WindowGRU(size, size)])
-        self.classifier = nn.Linear(size, config.num_labels)
+        self.classifier = MemoryClassifier(size, config.num_labels)
         self.post_init()
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -46,24 +53,18 @@ class CMNForEmotionRecognition(EmotionPreTrainedModel):
         self, batch: EmotionBatch, past: dict[str, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         config, dropout = self.config, self.config.dropout if self.training else 0.0
-        x = self.side_by_side(batch)  # (B, U, D)
-        heard = Past.before(x, batch.speakers, batch.utterance_mask, config.window, past)
-        *sides, own, other = self.histories(heard)
+        x, real = self.side_by_side(batch), batch.utterance_mask  # (B, U, D), (B, U); N utterances are real
+        heard = Past.before(x, batch.speakers, real, config.window, past)
+        *sides, own, other = self.histories(heard, real)
         keys, values = [], []
         for states, spoke, memory in zip(sides, (own, other), self.memories, strict=True):
-            local = [torch.tanh(F.dropout(state, dropout)) for state in states]  # K times (B, U, H)
-            keys.append(torch.stack(memory([memory.read(state) for state in local]), 2))  # (B, U, K, H)
+            local = [torch.tanh(F.dropout(state, dropout)) for state in states]  # K times (N, H)
+            keys.append(torch.stack(memory([memory.read(state) for state in local]), 1))  # (N, K, H)
             values.append(keys[-1].masked_fill(~spoke[..., None], 0))
-        query, attentions = torch.tanh(self.query(x)), []
+        query, attentions = torch.tanh(self.query(x[real])), []
         for _ in range(config.hops):
             reads = [read_memory(query, *pair, own | other, dropout) for pair in zip(keys, values, strict=True)]
             query = torch.tanh(query + reads[0][0] + reads[1][0])
-            attentions += [over_dialogue(weights) for _, weights in reads]
+            attentions += [over_dialogue(over_batch(weights, real)) for _, weights in reads]
             keys = values
-        return query, tuple(attentions), heard.remembered(config.window)
-
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if module is self.classifier:
-            init.normal_(module.weight, std=0.01)
-            init.zeros_(module.bias)
+        return over_batch(query, real), tuple(attentions), heard.remembered(config.window)

@@ -60,6 +60,14 @@ class DialogueRNNCell(nn.Module):
         return [attention.transform.weight[:, : -self.width], attention.vector.weight[0]]
 
 
+def _with_newcomers(states: Tensor, counts: Tensor, parties: int) -> Tensor:
+    """Party states (B, P, Q) as (B, parties, Q): behind the first `counts` (B,) all are what stands there."""
+    listener = states.gather(1, counts[:, None, None].expand(-1, 1, states.shape[2]))  # (B, 1, Q)
+    wider = F.pad(states, (0, 0, 0, parties - states.shape[1]))
+    known = torch.arange(parties, device=counts.device) < counts[:, None]  # (B, parties)
+    return torch.where(known[..., None], wider, listener)
+
+
 class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
     """Utterance vectors (B, U, D) of one or more modalities, side by side, and who speaks (B, U, P), for any P.
 
@@ -80,7 +88,7 @@ class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
         self.post_init()
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        scan = self._scan(batch, None)
+        scan = self._scan(batch, batch.speaker_mask.shape[-1], None)
         states = F.dropout(scan.emotion_states, self.config.emotion_dropout, self.training)  # (B, U, R*E)
         attentions = (scan.attentions,)
         if self.matching_attention is not None:
@@ -91,9 +99,15 @@ class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
     def encode_on(
         self, batch: EmotionBatch, past: dict[str, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
-        scan = self._scan(batch, past)
-        parties = scan.party_states[0]  # (B, Q, P)
-        known = batch.lengths.new_zeros(len(parties)) if past is None else past["history_lengths"]
+        # One party more than there are stands for all who come in later: they have listened to all there was.
+        parties, state = batch.speaker_mask.shape[-1] + 1, None
+        if past is not None:
+            parties = max(parties, past["party_states"].shape[1])
+            starts = _with_newcomers(past["party_states"], past["parties"], parties)
+            state = ScanState(past["history"], past["history_lengths"], starts[None], past["emotion_state"][None])
+        scan = self._scan(batch, parties, state)
+        party_states = scan.party_states[0]  # (B, P+1, Q)
+        known = batch.lengths.new_zeros(len(party_states)) if past is None else past["history_lengths"]
         new = scan.global_states[0]  # (B, U, G)
         length = new.shape[1]
         history = new.new_zeros(len(new), 0, new.shape[2]) if past is None else past["history"]
@@ -105,7 +119,8 @@ class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
         remembered = {
             "history": history,
             "history_lengths": known + length,
-            "party_states": parties,
+            "party_states": party_states,
+            "parties": torch.full_like(known, parties - 1),
             "emotion_state": scan.emotion_states[:, -1],
         }
         states = F.dropout(scan.emotion_states, self.config.emotion_dropout, self.training)
@@ -114,17 +129,12 @@ class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
     def _hidden(self, states: Tensor) -> Tensor:
         return (F.relu if self.config.activation == "relu" else torch.tanh)(self.dense(states))
 
-    def _scan(self, batch: EmotionBatch, past: dict[str, Tensor] | None) -> ScanOutput:
+    def _scan(self, batch: EmotionBatch, parties: int, state: ScanState | None) -> ScanOutput:
         config = self.config
         x = self.side_by_side(batch)  # (B, U, D)
         cells = [self.forward_cell] if self.backward_cell is None else [self.forward_cell, self.backward_cell]
         weight, bias = (torch.cat(parts) for parts in zip(*(cell.reader() for cell in cells), strict=True))
         concat = config.context_attention == "concat"
-        parties, state = batch.speaker_mask.shape[-1], None
-        if past is not None:
-            parties = max(parties, past["party_states"].shape[1])
-            party_states = F.pad(past["party_states"], (0, 0, 0, parties - past["party_states"].shape[1]))
-            state = ScanState(past["history"], past["history_lengths"], party_states[None], past["emotion_state"][None])
         return dialogue_rnn_scan(
             F.linear(x, weight, bias).unflatten(-1, (len(cells), -1)).movedim(2, 0),  # (R, B, U, 3G+3P[+3P])
             torch.stack([cell.queries(x) for cell in cells]),
@@ -132,7 +142,7 @@ class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
             batch.lengths,
             [weight for cell in cells for weight in cell.weights()],
             num_parties=parties,
-            keep_mask=self._keep_mask(batch),
+            keep_mask=self._keep_mask(batch, parties),
             keep=1 - config.recurrent_dropout if self.training else 1.0,
             state=state,
             concat=[weight for cell in cells for weight in cell.concat_weights()] if concat else None,
@@ -141,13 +151,13 @@ class DialogueRNNForEmotionRecognition(EmotionPreTrainedModel):
     def classify(self, hidden_states: Tensor) -> Tensor:
         return self.classifier(F.dropout(hidden_states, self.config.dropout, self.training))
 
-    def _keep_mask(self, batch: EmotionBatch) -> Tensor | None:
+    def _keep_mask(self, batch: EmotionBatch, parties: int) -> Tensor | None:
         """Which values of each new state recurrent dropout keeps, (R, B, U, G+P+E[+Q*P])."""
         config = self.config
         if not self.training or config.recurrent_dropout == 0:
             return None
-        parties = batch.speaker_mask.shape[-1] if config.listener_state else 0
-        width = config.global_size + config.party_size * (1 + parties) + config.emotion_size
+        listeners = parties if config.listener_state else 0
+        width = config.global_size + config.party_size * (1 + listeners) + config.emotion_size
         shape = (config.directions, *batch.utterance_mask.shape, width)
         keep = torch.empty(shape, dtype=torch.bool, device=batch.utterance_mask.device)
         return keep.bernoulli_(1 - config.recurrent_dropout)

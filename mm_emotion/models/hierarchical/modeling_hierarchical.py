@@ -22,6 +22,7 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
     """Takes what its encoders take, and vectors (B, U, D) for modalities that the dialogue model reads directly."""
 
     config_class = HierarchicalConfig
+    supports_gradient_checkpointing = True  # that of its parts
 
     def __init__(self, config: HierarchicalConfig):
         super().__init__(config)

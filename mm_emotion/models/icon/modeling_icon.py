@@ -12,9 +12,16 @@ The paper has two parties; with more, all others share one history.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import initialization as init
 
-from mm_emotion.layers.memory import Histories, Past, WindowGRU, over_dialogue, read_memory
+from mm_emotion.layers.memory import (
+    Histories,
+    MemoryClassifier,
+    Past,
+    WindowGRU,
+    over_batch,
+    over_dialogue,
+    read_memory,
+)
 from mm_emotion.models.icon.configuration_icon import ICONConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 
@@ -35,7 +42,7 @@ class ICONForEmotionRecognition(EmotionPreTrainedModel):
         self.histories = Histories(width, size, config.window)
         self.global_gru = WindowGRU(size, size)
         self.memory_gru = WindowGRU(size, size) if config.hops > 1 else None
-        self.classifier = nn.Linear(size, config.num_labels)
+        self.classifier = MemoryClassifier(size, config.num_labels)
         self.post_init()
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -45,27 +52,21 @@ class ICONForEmotionRecognition(EmotionPreTrainedModel):
         self, batch: EmotionBatch, past: dict[str, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         config, dropout = self.config, self.config.dropout if self.training else 0.0
-        x = self.side_by_side(batch)  # (B, U, D)
-        heard = Past.before(x, batch.speakers, batch.utterance_mask, config.window, past)
-        own, other, own_spoke, other_spoke = self.histories(heard)
-        spoken = own_spoke | other_spoke  # (B, U, K)
+        x, real = self.side_by_side(batch), batch.utterance_mask  # (B, U, D), (B, U); N utterances are real
+        heard = Past.before(x, batch.speakers, real, config.window, past)
+        own, other, own_spoke, other_spoke = self.histories(heard, real)
+        spoken = own_spoke | other_spoke  # (N, K)
         states = [
             torch.tanh(F.dropout(mine, dropout) + F.dropout(theirs, dropout))
             for mine, theirs in zip(own, other, strict=True)
-        ]  # K times (B, U, H)
-        query, attentions = torch.tanh(self.query(x)), []
+        ]  # K times (N, H)
+        query, attentions = torch.tanh(self.query(x[real])), []
         for hop in range(config.hops):
             gru = self.memory_gru if hop else self.global_gru
-            memory = torch.stack(gru([gru.read(state) for state in states]), 2)  # (B, U, K, H)
+            memory = torch.stack(gru([gru.read(state) for state in states]), 1)  # (N, K, H)
             memory = memory.masked_fill(~spoken[..., None], 0)
             found, weights = read_memory(query, memory, memory, spoken, dropout)
             query = torch.tanh(query + found)
-            attentions.append(over_dialogue(weights))
-            states = memory.unbind(2)
-        return query, tuple(attentions), heard.remembered(config.window)
-
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if module is self.classifier:
-            init.normal_(module.weight, std=0.01)
-            init.zeros_(module.bias)
+            attentions.append(over_dialogue(over_batch(weights, real)))
+            states = memory.unbind(1)
+        return over_batch(query, real), tuple(attentions), heard.remembered(config.window)

@@ -14,14 +14,16 @@ class LateFusionConfig(EmotionConfig):
     `weights`, one a child, are the shares of the weighted average (which sum to 1), or the exponents of the product
     (all 1 if left out). `class_prior` divides the product, as the rule for independent experts asks. `exclude_self`
     leaves class c out of the sum that normalises c, as Sebastian and Pierucci print it: other scores, the same order.
-    A regression takes the average or weighted average of the outputs. What the children read follows from them.
+    A regression takes the average or weighted average of the outputs, or with `linear` any `weights` of them and an
+    `intercept`, as a linear regression of one dimension finds them. What the children read follows from them.
     """
 
     model_type = "late_fusion"
 
     children: list[dict[str, Any]] | None = None
-    rule: Literal["average", "weighted", "product"] = "average"
+    rule: Literal["average", "weighted", "product", "linear"] = "average"
     weights: list[float] | None = None
+    intercept: float = 0.0
     class_prior: list[float] | None = None
     exclude_self: bool = False
 
@@ -52,15 +54,22 @@ class LateFusionConfig(EmotionConfig):
         super().check()
         self.refuse(["dropout", "input_dropout"], "dropout is the children's matter")
         if self.problem_type == "regression" and self.rule == "product":
-            raise ConfigError("rule", "'average' or 'weighted' for a regression", repr(self.rule))
-        if self.rule == "weighted" and self.weights is None:
+            raise ConfigError("rule", "'average', 'weighted' or 'linear' for a regression", repr(self.rule))
+        if self.rule == "linear" and (self.problem_type != "regression" or self.num_labels != 1):
+            raise ConfigError("rule", "'linear' for a regression of one dimension alone", repr(self.rule))
+        if self.rule != "linear" and self.intercept:
+            raise ConfigError("intercept", "0 but for rule 'linear'", self.intercept)
+        if self.rule in ("weighted", "linear") and self.weights is None:
             self.weights = [1 / len(self.children)] * len(self.children)
         if self.weights is not None:
             if self.rule == "average":
                 raise ConfigError("weights", "None for an average", self.weights)
             if len(self.weights) != len(self.children):
                 raise ConfigError("weights", f"{len(self.children)} numbers, one for each child", len(self.weights))
-            if not all(0 <= weight < float("inf") for weight in self.weights) or not any(self.weights):
+            if self.rule == "linear":
+                if not all(abs(value) < float("inf") for value in (*self.weights, self.intercept)):
+                    raise ConfigError("weights", "finite numbers", self.weights)
+            elif not all(0 <= weight < float("inf") for weight in self.weights) or not any(self.weights):
                 raise ConfigError("weights", "finite numbers of at least 0, not all 0", self.weights)
             if self.rule == "weighted" and abs(sum(self.weights) - 1) > 1e-6:
                 raise ConfigError("weights", "shares that sum to 1", self.weights)

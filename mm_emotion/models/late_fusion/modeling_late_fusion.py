@@ -4,9 +4,11 @@ I   average:   P = sum_m P_m / M
 II  weighted:  P = sum_m w_m P_m, the w_m found on the validation part
 III product:   P(c) = prod_m P_m(c)^w_m / sum over classes, with w_m = 1, in log space
 
-A child none of whose modalities is there has no say, and the shares of the others sum to 1. One child alone is a
-unimodal system. With `exclude_self` the sum of III leaves class c out: P(c) / (1 - P(c)), which orders the classes as
-P does.
+IV  linear:    y = sum_m w_m y_m + b for one number, by least squares    (Ortega et al., 2019)
+
+A child none of whose modalities is there has no say, and the shares of the others sum to 1; under IV its output counts
+as 0. One child alone is a unimodal system. With `exclude_self` the sum of III leaves class c out: P(c) / (1 - P(c)),
+which orders the classes as P does.
 """
 
 import torch
@@ -80,6 +82,8 @@ class LateFusionForEmotionRecognition(EmotionPreTrainedModel):
             prior = None if config.class_prior is None else outputs.new_tensor(config.class_prior).log()
             return product_fusion(outputs, shares, prior, present)
         shares = shares * present  # (..., M)
+        if config.rule == "linear":
+            return (shares[..., None] * outputs).sum(-2) + config.intercept
         total = shares.sum(-1, keepdim=True)
         shares = (shares / torch.where(total > 0, total, 1))[..., None]  # (..., M, 1)
         if config.problem_type == "regression":

@@ -104,10 +104,11 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Norm:
-    """Layer or batch normalisation of a vector or of each step; epsilon as in Keras."""
+    """Layer or batch normalisation of a vector or of each step, and an activation behind it; epsilon as in Keras."""
 
     over: Literal["layer", "batch"]
     epsilon: float = 1e-3
+    activation: Activation = "linear"
 
 
 STAGES: dict[str, type] = {

@@ -50,9 +50,9 @@ def build_stage(stage: table.Stage, shape: Shape) -> nn.Module:
             return DropoutStage(stage.rate)
         case table.Norm():
             return (
-                LayerNormStage(width, eps=stage.epsilon)
+                LayerNormStage(width, stage.epsilon, stage.activation)
                 if stage.over == "layer"
-                else BatchNormStage(width, stage.epsilon)
+                else BatchNormStage(width, stage.epsilon, stage.activation)
             )
 
 
@@ -162,13 +162,21 @@ class DropoutStage(nn.Module):
 
 
 class LayerNormStage(nn.LayerNorm):
+    def __init__(self, size: int, epsilon: float, activation: str):
+        super().__init__(size, eps=epsilon)
+        self.activation = activation
+
     def forward(self, x: Tensor, mask: Tensor | None, real: Tensor) -> Masked:
-        return super().forward(x), mask
+        return ACTIVATIONS[self.activation](super().forward(x)), mask
 
 
 class BatchNormStage(MaskedBatchNorm):
+    def __init__(self, size: int, epsilon: float, activation: str):
+        super().__init__(size, epsilon)
+        self.activation = activation
+
     def forward(self, x: Tensor, mask: Tensor | None, real: Tensor) -> Masked:
-        if x.ndim == 2:
-            return super().forward(x, real), mask
-        counts = real[:, None].expand(x.shape[:2]) if mask is None else mask & real[:, None]
-        return super().forward(x, counts), mask
+        counts = real
+        if x.ndim == 3:
+            counts = real[:, None].expand(x.shape[:2]) if mask is None else mask & real[:, None]
+        return ACTIVATIONS[self.activation](super().forward(x, counts)), mask

@@ -105,13 +105,13 @@ def test_recurrent_dropout_is_inside_the_recurrence():
     model = DialogueRNNForEmotionRecognition(DialogueRNNConfig(**TINY, **options)).train()
     text, mask = torch.randn(64, 2, 4), torch.ones(64, 2, 1, dtype=torch.bool)
     gathered = model.gather(EmotionBatch(text=text, speaker_mask=mask))
-    kept = model._keep_mask(gathered)
+    kept = model._keep_mask(gathered, 2)
     assert kept.shape == (1, 64, 2, 5 + 3 + 2)
     assert abs(kept.float().mean().item() - 0.5) < 0.05
     first, second = model(text=text, speaker_mask=mask).logits, model(text=text, speaker_mask=mask).logits
     assert not torch.equal(first, second)
     model.config.recurrent_dropout = 0.0
-    assert model._keep_mask(gathered) is None
+    assert model._keep_mask(gathered, 2) is None
 
 
 def test_more_parties_than_the_configuration_names_are_fine():

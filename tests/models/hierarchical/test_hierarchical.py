@@ -151,3 +151,26 @@ def test_an_encoder_may_be_the_one_that_needs_speakers():
     model = HierarchicalForEmotionRecognition.from_children(reader, [("text", encoder)])
     with pytest.raises(BatchError, match="speaker_mask"):
         model(audio=torch.randn(1, 2, 2))
+
+
+def test_activation_checkpointing_reaches_a_pretrained_encoder():
+    bert = {
+        **{"model_type": "bert", "vocab_size": 12, "hidden_size": 4, "num_hidden_layers": 2, "num_attention_heads": 2},
+        **{"intermediate_size": 6, "max_position_embeddings": 16},
+    }
+    encoder = {"model_type": "pretrained_encoder", "backbone": bert}
+    dialogue = {**DIALOGUE, "modality_dims": {"text": 4, "audio": 2}}
+    torch.manual_seed(0)
+    model = HierarchicalForEmotionRecognition(
+        HierarchicalConfig(encoders=[encoder], streams=["text"], dialogue=dialogue, num_labels=3)
+    ).train()
+    batch, gradients = {**a_batch(), "labels": torch.zeros(2, 3, dtype=torch.int64)}, []
+    for checkpointing in (False, True):
+        if checkpointing:
+            model.activation_checkpointing_enable()
+        assert all(block.gradient_checkpointing == checkpointing for block in model.encoders[0].blocks)
+        model.zero_grad()
+        torch.manual_seed(1)
+        model(**batch).loss.backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
+    assert all(torch.equal(plain, saved) for plain, saved in zip(*gradients, strict=True))

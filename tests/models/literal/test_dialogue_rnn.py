@@ -57,7 +57,7 @@ def test_g1_dropped_out_states_recur(monkeypatch, listener, bidirectional, parti
     model.config.emotion_dropout = model.config.dropout = 0.0
     batch = ragged_batch([4, 2], parties, 3, 4)
     keep = keep_masks(model.config, 2, 4, parties)
-    monkeypatch.setattr(model, "_keep_mask", lambda batch: keep)
+    monkeypatch.setattr(model, "_keep_mask", lambda *given: keep)
 
     def transcription(weights, dialogue):
         part = alone(batch, dialogue)

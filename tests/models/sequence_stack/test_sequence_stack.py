@@ -206,3 +206,16 @@ def test_frozen_word_vectors_stay_frozen_when_loaded(tmp_path):
     for found in (model, model.train(), loaded):
         trained = {name for name, parameter in found.named_parameters() if parameter.requires_grad}
         assert trained == {name for name, _ in found.named_parameters()} - {"stages.0.weight"}
+
+
+@pytest.mark.parametrize("over", ["layer", "batch"])
+def test_the_activation_of_a_norm_is_behind_it(over):
+    x = torch.randn(6, 1, 5, generator=torch.Generator().manual_seed(0))
+    found = {}
+    for activation in ("linear", "relu"):
+        stages = [{"kind": "norm", "over": over, "activation": activation}]
+        config = SequenceStackConfig(modality_dims={"text": 5}, input_kind="vector", stages=stages)
+        model = SequenceStackForEmotionRecognition(config).train()
+        found[activation] = model(text=x).hidden_states
+    assert found["linear"].min() < 0
+    assert torch.equal(found["relu"], found["linear"].clamp(min=0))

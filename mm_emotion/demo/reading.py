@@ -1,0 +1,112 @@
+"""What the page shows of one conversation: its emotions, what each modality brings, and where the model looks."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mm_emotion.errors import FeatureError
+from mm_emotion.models.batch import modality_of
+from mm_emotion.models.live import DialogueState
+from mm_emotion.pipeline import MultimodalEmotionPipeline, read_turns
+from mm_emotion.schema import MODALITIES
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Utterances as the pipeline gives them; `contributions` maps a modality to one number an utterance.
+
+    That number is how much of the chosen label's score goes when the modality is left out. `attention` is (U, U), a row
+    the utterance that looks, None where the model has no such weights.
+    """
+
+    utterances: list[dict]
+    contributions: dict[str, list[float]]
+    attention: np.ndarray | None
+
+
+@torch.inference_mode()
+def read(predict: MultimodalEmotionPipeline, source: object) -> Reading:
+    """Read one input of the pipeline; raises what it raises for bad input."""
+    turns = read_turns(source)
+    model = predict.model
+    batch = {key: value.to(predict.device) for key, value in predict.processor([turns]).items()}
+    output = model(**batch, output_attentions=True)
+    utterances = predict.postprocess((turns, output.logits[0, : len(turns)]))
+    return Reading(utterances, _contributions(predict, batch, turns, utterances), _attention(output, len(turns)))
+
+
+def turns_of(text: str) -> list[dict]:
+    """The turns of a pasted conversation: a line is `Speaker: words`, or words of the speaker before (`A` at first).
+
+    Raises FeatureError where no line holds words.
+    """
+    turns: list[dict] = []
+    speaker = "A"
+    for line in text.splitlines():
+        name, colon, words = line.partition(":")
+        if colon and words.strip() and 0 < len(name.strip()) <= 24:
+            speaker = name.strip()
+        else:
+            words = line
+        if words.strip():
+            turns.append({"speaker": speaker, "text": words.strip()})
+    if not turns:
+        raise FeatureError("conversation", "a line `Speaker: words`", "none")
+    return turns
+
+
+@dataclass
+class LiveConversation:
+    """A conversation that goes on: its speakers by party number, where the model stands, what was said and heard."""
+
+    parties: dict[str, int] = field(default_factory=dict)
+    state: DialogueState | None = None
+    utterances: list[dict] = field(default_factory=list)
+
+
+def say(predict: MultimodalEmotionPipeline, live: LiveConversation, turn: dict) -> LiveConversation:
+    """The conversation with one more turn, answered by one step of a causal model; `live` stays as it was.
+
+    Raises FeatureError for more speakers than the model tells apart, and what `step` and the processor raise.
+    """
+    model, speaker = predict.model, turn["speaker"]
+    parties = {**live.parties}
+    party = parties.setdefault(speaker, len(parties))
+    most = model.config.num_parties if model.needs_speakers else len(parties)
+    if party >= most:
+        raise FeatureError("speaker", f"one of {', '.join(live.parties)}: the model knows {most}", repr(speaker))
+    batch = predict.processor([[{**turn, "party": party}]], most)
+    logits, state = model.step({key: value.to(predict.device) for key, value in batch.items()}, live.state)
+    return LiveConversation(parties, state, [*live.utterances, *predict.postprocess(([turn], logits[0]))])
+
+
+def _contributions(
+    predict: MultimodalEmotionPipeline, batch: dict[str, Tensor], turns: list[dict], utterances: list[dict]
+) -> dict[str, list[float]]:
+    read_by_model = {modality_of(key) for key in predict.model.input_shapes()}
+    present = [
+        (index, name)
+        for index, name in enumerate(MODALITIES)
+        if name in read_by_model and batch["modality_mask"][..., index].any()
+    ]
+    if len(present) < 2:
+        return {}
+    found = {}
+    for index, name in present:
+        mask = batch["modality_mask"].clone()
+        mask[..., index] = False
+        logits = predict.model(**{**batch, "modality_mask": mask}).logits[0, : len(turns)]
+        without = predict.postprocess((turns, logits))
+        found[name] = [
+            row["score"] - other["scores"][row["label"]] for row, other in zip(utterances, without, strict=True)
+        ]
+    return found
+
+
+def _attention(output, count: int) -> np.ndarray | None:
+    for weights in output.attentions or ():
+        if weights.ndim == 3 and weights.shape[1:] == (count, count):
+            return weights[0].float().cpu().numpy()
+    return None

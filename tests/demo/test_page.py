@@ -1,0 +1,41 @@
+"""The page in a browser, where Gradio, Playwright and Chromium are there."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mm_emotion.demo import build_page
+from mm_emotion.errors import MissingExtraError
+from mm_emotion.hub import tiny_checkpoint
+from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def predict(tmp_path_factory):
+    model, processor = load_system(tiny_checkpoint("dialogue_rnn", tmp_path_factory.mktemp("tiny") / "model"))
+    return MultimodalEmotionPipeline(model, processor=processor)
+
+
+def test_without_gradio_the_extra_is_named(predict, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(MissingExtraError, match="demo"):
+        build_page(predict, "tiny")
+
+
+def test_the_page_in_a_browser(tmp_path):
+    for needed in ("gradio", "playwright.sync_api"):
+        pytest.importorskip(needed)
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    model = tiny_checkpoint("dialogue_rnn", tmp_path / "model")
+    script = Path(__file__).with_name("browser.py")
+    # A process of its own: Gradio and Playwright leave threads and sockets behind.
+    done = subprocess.run(
+        [sys.executable, script, model, tmp_path, CHROMIUM], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

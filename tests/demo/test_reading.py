@@ -1,0 +1,93 @@
+"""What the page shows: emotions, what a modality brings, attention, and a conversation that goes on."""
+
+import numpy as np
+import pytest
+import torch
+
+from mm_emotion.demo.reading import LiveConversation, read, say, turns_of
+from mm_emotion.errors import ConfigError, FeatureError
+from mm_emotion.hub import tiny_checkpoint
+from mm_emotion.models.bc_lstm.configuration_bc_lstm import BCLSTMConfig
+from mm_emotion.models.bc_lstm.modeling_bc_lstm import BCLSTMForEmotionRecognition
+from mm_emotion.models.dialogue_rnn.configuration_dialogue_rnn import DialogueRNNConfig
+from mm_emotion.models.dialogue_rnn.modeling_dialogue_rnn import DialogueRNNForEmotionRecognition
+from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system
+
+SOUND = (np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1, 16000)
+TURNS = [{"speaker": "A", "text": "we are all there"}, {"speaker": "B", "text": "leave me alone", "audio": SOUND}]
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory):
+    """A tiny causal DialogueRNN on words and sound."""
+    model, processor = load_system(tiny_checkpoint("dialogue_rnn", tmp_path_factory.mktemp("tiny") / "causal"))
+    return MultimodalEmotionPipeline(model, processor=processor)
+
+
+@pytest.fixture(scope="module")
+def looking(causal):
+    """A tiny DialogueRNN with attention over the whole conversation, and the same processor."""
+    torch.manual_seed(0)
+    config = DialogueRNNConfig(
+        modality_dims=causal.model.config.modality_dims, num_labels=4, bidirectional=True, use_attention=True,
+        global_size=8, party_size=8, emotion_size=8, hidden_size=8,
+    )  # fmt: skip
+    return MultimodalEmotionPipeline(DialogueRNNForEmotionRecognition(config), processor=causal.processor)
+
+
+def test_a_reading_is_what_the_pipeline_says(looking):
+    reading = read(looking, TURNS)
+    for row, expected in zip(reading.utterances, looking(TURNS), strict=True):
+        assert row["scores"] == pytest.approx(expected["scores"], abs=1e-6)
+    assert reading.attention.shape == (2, 2)
+    np.testing.assert_allclose(reading.attention.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_contribution_is_what_the_label_loses_without_the_modality(causal):
+    reading = read(causal, TURNS)
+    assert list(reading.contributions) == ["text", "audio"]
+    silent = causal([{key: value for key, value in turn.items() if key != "audio"} for turn in TURNS])
+    for index, row in enumerate(reading.utterances):
+        lost = row["score"] - silent[index]["scores"][row["label"]]
+        assert reading.contributions["audio"][index] == pytest.approx(lost, abs=1e-6)
+    assert read(causal, TURNS[:1]).contributions == {}
+    assert reading.attention is None
+
+
+def test_a_live_conversation_says_what_the_whole_would(causal):
+    live, turns = LiveConversation(), [*TURNS, {"speaker": "A", "text": "what a day"}]
+    for turn in turns:
+        before, live = live, say(causal, live, turn)
+        assert len(before.utterances) + 1 == len(live.utterances)
+    for row, expected in zip(live.utterances, causal(turns), strict=True):
+        assert row["scores"] == pytest.approx(expected["scores"], abs=1e-6)
+    with pytest.raises(FeatureError, match="speaker: expected one of A, B: the model knows 2, got 'C'"):
+        say(causal, live, {"speaker": "C", "text": "hello"})
+
+
+def test_a_model_that_looks_ahead_has_no_live_conversation(looking):
+    with pytest.raises(ConfigError, match="is_causal"):
+        say(looking, LiveConversation(), TURNS[0])
+
+
+def test_pasted_lines_are_turns():
+    text = "Anna: hello: you\n\nand more\nBen:\nBen:  yes \na line that goes on for longer than any name: no speaker"
+    assert turns_of(text) == [
+        {"speaker": "Anna", "text": "hello: you"},
+        {"speaker": "Anna", "text": "and more"},
+        {"speaker": "Anna", "text": "Ben:"},
+        {"speaker": "Ben", "text": "yes"},
+        {"speaker": "Ben", "text": "a line that goes on for longer than any name: no speaker"},
+    ]
+    assert turns_of("hello") == [{"speaker": "A", "text": "hello"}]
+    with pytest.raises(FeatureError, match="conversation"):
+        turns_of(" \n ")
+
+
+def test_bc_lstm_is_blind_to_speakers_and_takes_any_number(causal):
+    config = BCLSTMConfig(modality_dims=causal.model.config.modality_dims, num_labels=4, bidirectional=False)
+    blind = MultimodalEmotionPipeline(BCLSTMForEmotionRecognition(config), processor=causal.processor)
+    live = LiveConversation()
+    for speaker in "ABCD":
+        live = say(blind, live, {"speaker": speaker, "text": "what a day"})
+    assert len(live.utterances) == 4

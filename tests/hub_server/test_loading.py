@@ -1,0 +1,151 @@
+"""A published system in one line: with the package imported or by trusted code, by revision, offline, in bfloat16."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from huggingface_hub import constants
+from transformers import AutoModel, AutoProcessor
+
+from mm_emotion.hub.push import push_system
+from mm_emotion.pipeline import load_system
+
+NAME = "org/iemocap-demo"
+DIALOGUE = [{"speaker": "A", "text": "what a lovely day"}, {"speaker": "B", "text": "leave me alone"}]
+
+
+@pytest.fixture(autouse=True)
+def published(client, system):
+    """The Hub holds the system, and no cache does."""
+    push_system(system, NAME, license="cc-by-nc-4.0", corpus_terms="generated dialogues")
+
+
+@pytest.fixture(scope="session")
+def expected(system):
+    """Logits of the saved folder itself."""
+    model, processor = load_system(system)
+    with torch.no_grad():
+        return model(**processor(DIALOGUE)).logits
+
+
+def logits_of(where, **options):
+    model = AutoModel.from_pretrained(where, **options)
+    with torch.no_grad():
+        return model(**AutoProcessor.from_pretrained(where)(DIALOGUE)).logits
+
+
+def test_one_line_gives_logits(expected):
+    assert torch.equal(logits_of(NAME), expected)
+    model, processor = load_system(NAME)
+    with torch.no_grad():
+        assert torch.equal(model(**processor(DIALOGUE)).logits, expected)
+
+
+def test_once_loaded_it_loads_offline(expected, hub, monkeypatch):
+    logits_of(NAME)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub.requests.clear()
+    assert torch.equal(logits_of(NAME), expected)
+    assert hub.requests == []
+
+
+def test_what_was_never_loaded_is_a_clear_error_offline(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(OSError, match="couldn't find them in the cached files"):
+        AutoModel.from_pretrained(NAME)
+
+
+def test_a_revision_is_what_it_was(expected, client, system, tmp_path):
+    first = client.model_info(NAME).sha
+    client.create_tag(NAME, tag="v1")
+    model = AutoModel.from_pretrained(system)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    model.push_to_hub(NAME)
+    assert torch.equal(logits_of(NAME), torch.zeros_like(expected))
+    for revision in ("v1", first):
+        model = AutoModel.from_pretrained(NAME, revision=revision)
+        processor = AutoProcessor.from_pretrained(NAME, revision=revision)
+        with torch.no_grad():
+            assert torch.equal(model(**processor(DIALOGUE)).logits, expected)
+
+
+def test_bfloat16(expected):
+    logits = logits_of(NAME, dtype=torch.bfloat16)
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits.float(), expected, atol=0.05, rtol=0.05)
+
+
+def test_a_map_of_devices(expected):
+    model = AutoModel.from_pretrained(NAME, device_map="auto")
+    batch = AutoProcessor.from_pretrained(NAME)(DIALOGUE).to(model.device)
+    with torch.no_grad():
+        torch.testing.assert_close(model(**batch).logits.cpu(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_weights_in_several_files(expected, client, system, tmp_path):
+    folder = shutil.copytree(system, tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    AutoModel.from_pretrained(system).save_pretrained(folder, max_shard_size="60KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    push_system(folder, NAME, license="cc-by-nc-4.0", corpus_terms="generated dialogues")
+    assert "model.safetensors" not in client.list_repo_files(NAME)
+    assert torch.equal(logits_of(NAME), expected)
+
+
+def test_model_and_processor_push_themselves(client, expected, system):
+    model, processor = load_system(system)
+    model.push_to_hub("org/by-hand", private=True)
+    processor.push_to_hub("org/by-hand")
+    assert client.model_info("org/by-hand").private
+    assert torch.equal(logits_of("org/by-hand"), expected)
+
+
+REMOTE = f"""
+import sys, torch
+from transformers import AutoModel, AutoProcessor
+first, second = (AutoModel, AutoProcessor) if sys.argv[1] == "model" else (AutoProcessor, AutoModel)
+loaded = [cls.from_pretrained({NAME!r}, trust_remote_code=True) for cls in (first, second)]
+model, processor = loaded if sys.argv[1] == "model" else loaded[::-1]
+with torch.no_grad():
+    logits = model(**processor({DIALOGUE!r})).logits
+print(type(model).__module__, type(processor).__module__)
+print(logits.flatten().tolist())
+model.save_pretrained(sys.argv[2])
+processor.save_pretrained(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("first", ["model", "processor"])
+def test_trusted_code_needs_no_import(first, expected, environment, tmp_path):
+    command = [sys.executable, "-c", REMOTE, first, str(tmp_path / "saved")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    modules, logits = result.stdout.splitlines()
+    assert modules == "mm_emotion.models.hierarchical.modeling_hierarchical mm_emotion.features.processor"
+    assert logits == str(expected.flatten().tolist())
+    assert torch.equal(logits_of(tmp_path / "saved"), expected)
+
+
+REFUSED = f"""
+import sys
+from transformers import AutoModel
+for trust in (False, True):
+    sys.modules["mm_emotion"] = None  # as where the package is not installed
+    try:
+        AutoModel.from_pretrained({NAME!r}, trust_remote_code=trust)
+    except (ImportError, ValueError) as error:
+        print(type(error).__name__, " ".join(str(error).split()))
+"""
+
+
+def test_without_trust_or_without_the_package_the_error_says_what_to_do(environment):
+    command = [sys.executable, "-c", REFUSED]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    without_trust, without_package = result.stdout.splitlines()
+    assert without_trust.startswith("ValueError")
+    assert "trust_remote_code=True" in without_trust
+    assert without_package.startswith("ImportError this checkpoint needs the package mm_emotion")
