@@ -23,7 +23,7 @@ def recipe_on_table(saved: Recipe, rows: Dataset, name: str) -> Recipe:
     system's order where they are the same. Raises RecipeError for a system of several networks, CorpusError where the
     one is a regression and the other is not.
     """
-    if saved.encoders or saved.children or saved.model["model_type"] in FITTED:
+    if saved.encoders or saved.children or saved.frames or saved.model["model_type"] in FITTED:
         raise RecipeError("--from", "a system of one network that is trained in epochs", f"one of {saved.name}")
     numbers = "affect" in rows.column_names
     if numbers != saved.is_regression:

@@ -158,7 +158,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for YAML."""
-        return dataclasses.asdict(self)
+        plain = dataclasses.asdict(self)
+        if not self.corpus.names:
+            del plain["corpus"]["names"]
+        return plain
 
 
 def list_recipes() -> list[str]:
