@@ -22,7 +22,9 @@ a { color: var(--link) }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; width: 100% }
 caption { text-align: left; padding: .5rem; font-weight: 600 }
 th, td { padding: .35rem .5rem; border-top: 1px solid var(--line); text-align: left; white-space: nowrap }
-thead th { background: var(--head) }
+tr > :first-child { position: sticky; left: 0; background: var(--back); white-space: normal; overflow-wrap: anywhere;
+  min-width: 8rem }
+thead tr > th { background: var(--head) }
 th button { all: unset; cursor: pointer; min-height: 1.5rem }
 th[aria-sort=ascending] button::after { content: " \\2191" }
 th[aria-sort=descending] button::after { content: " \\2193" }
