@@ -17,12 +17,14 @@ _STYLE = """
 body { margin: 0 auto; padding: 1rem; max-width: 100rem; background: var(--back); color: var(--text);
   font: 1rem/1.5 system-ui, sans-serif }
 a { color: var(--link) }
-.scroll { overflow-x: auto; border: 1px solid var(--line) }
+.scroll { overflow-x: auto; scroll-padding-left: 9rem; border: 1px solid var(--line) }
 .scroll:focus-visible, button:focus-visible { outline: 3px solid var(--link) }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; width: 100% }
 caption { text-align: left; padding: .5rem; font-weight: 600 }
 th, td { padding: .35rem .5rem; border-top: 1px solid var(--line); text-align: left; white-space: nowrap }
-thead th { background: var(--head) }
+tr > :first-child { position: sticky; left: 0; background: var(--back); white-space: normal; overflow-wrap: anywhere;
+  min-width: 8rem; border-right: 1px solid var(--line) }
+thead tr > th { background: var(--head) }
 th button { all: unset; cursor: pointer; min-height: 1.5rem }
 th[aria-sort=ascending] button::after { content: " \\2191" }
 th[aria-sort=descending] button::after { content: " \\2193" }
