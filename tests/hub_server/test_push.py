@@ -36,7 +36,7 @@ def test_a_system_arrives_whole_in_one_private_commit(system, hub, client, capsy
     assert set(first.files) == {
         *(".gitattributes", "README.md", "config.json", "model.safetensors", "processor_config.json", "vocab.json"),
         *("tokenizer_config.json", "features.safetensors", "recipe.yaml", "results.csv", "modeling_mm_emotion.py"),
-        *("confusion_matrix.json", "confusion_matrix.png", ".eval_results/iemocap.yaml"),
+        *("confusion_matrix.json", "confusion_matrix.png", "confusion_matrix_dark.png", ".eval_results/iemocap.yaml"),
     }
     assert first.files["model.safetensors"].data == (system / "model.safetensors").read_bytes()
     assert "auto_map" not in (system / "config.json").read_text()
