@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import bare_products
 import graphs
 import lengths as real_lengths
 import literal
@@ -112,11 +113,7 @@ def contest(
                     return (states,)
                 return states.detach(), *torch.autograd.grad(states, leaves, d_emotion, materialize_grads=True)
 
-        def run_in_mode():
-            with mode():
-                return run()
-
-        return run if mode is None else run_in_mode
+        return run if mode is None else within(mode, run)
 
     def released() -> Tensor:
         states = [literal.direction(cells[0], utterances, spoken)]
@@ -152,7 +149,7 @@ def contest(
             states.append(rivals.stepwise(step, *read, own, parties)[rows, order])
         return torch.cat(states, 2) * real
 
-    by_hand, grus = "hand-written backward", "three GRUs (less work)"
+    by_hand, grus, bare = "hand-written backward", "three GRUs (less work)", "its matrix products alone"
     contenders = {
         "literal transcription": contender(cells, released),
         "vectorised": contender(cells, public(dialogue_rnn_scan_reference)),
@@ -168,8 +165,11 @@ def contest(
     if device == "cuda":
         graphs.add_graphed(contenders, left_out, ["vectorised", f"{by_hand}, {onednn.blas(device)}"])
     elif dtype == "float32":
+        products = bare_products.of_scan(sizes, lengths, backward, directions)
+        contenders[f"{bare}, {onednn.blas(device)}"] = products
         if onednn.available():
             contenders[f"{by_hand}, oneDNN"] = contender(cells, fused, onednn.instead_of_blas)
+            contenders[f"{bare}, oneDNN"] = within(onednn.instead_of_blas, products)
         if backward or directions == 2:
             left_out[f"{grus}, ONNX Runtime"] = "only forward and in one direction"
         elif reason := onnx_gru.missing():
@@ -187,7 +187,17 @@ def contest(
         left_out["ours"] = f"no native kernel for {device} in this build: the hand-written backward is what runs"
 
     def check(results: dict[str, object]) -> None:
-        agree({name: result for name, result in results.items() if not name.startswith(grus)}, dtype)
+        agree({name: result for name, result in results.items() if not name.startswith((grus, bare))}, dtype)
         agree({name: result for name, result in results.items() if name.startswith(grus)}, dtype)
 
     return Contest(contenders, check, left_out)
+
+
+def within(mode: Callable, run: Contender) -> Contender:
+    """`run` inside the context that `mode` makes."""
+
+    def run_in_mode() -> object:
+        with mode():
+            return run()
+
+    return run_in_mode

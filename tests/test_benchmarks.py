@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 SIZES, LENGTHS = (5, 4, 3, 2), torch.tensor([4, 2, 3])
@@ -58,6 +59,19 @@ def test_contenders_for_the_scan_agree(benchmark, limits, direction, options):
     names = [row["contender"] for row in rows]
     assert names[0] == "literal transcription" and names[-1] == "floor"
     assert rows[0]["ratio"] == 1 and "ours" in {*names, *left_out}
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("passes", [1, 3])
+def test_bare_products_are_those_that_the_case_counts(benchmark, directions, passes):
+    direction = "forward+backward" if passes == 3 else "forward"
+    case = benchmark("scan").case(SIZES, LENGTHS, direction, directions=directions)
+    products = benchmark("bare_products").of_scan(SIZES, LENGTHS, passes == 3, directions)
+    with FlopCounterMode(display=False) as counter:
+        products()
+    d, g, p, _ = SIZES
+    of_utterances = 2 * int(LENGTHS.sum()) * d * (4 * g + 3 * p) * directions if passes == 3 else 0
+    assert counter.get_total_flops() == case.flops - of_utterances
 
 
 @pytest.mark.parametrize("direction", ["forward", "forward+backward"])
