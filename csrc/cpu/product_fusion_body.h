@@ -27,7 +27,7 @@ typename Simd<T>::Vector log_product(const Experts<T>& experts, const T* log_pro
     Vector sum = S::load(total + c * lanes);
     if (experts.prior) {
       const T prior = experts.prior[c];
-      sum = std::isinf(prior) ? Vector{} + prior : sum - exponent * prior;
+      sum = prior == kNothing<T> ? Vector{} + prior : sum - exponent * prior;
       S::store(total + c * lanes, sum);
     }
     top = sum > top ? sum : top;
@@ -80,7 +80,7 @@ void fuse_backward(
     for (int64_t c = 0; c < classes; ++c, log_probs += lanes, d_log_probs += lanes) {
       const Vector d = S::load(d_total + c * lanes), value = S::load(log_probs);
       S::store(d_log_probs, weight * d);
-      const T prior = experts.prior && !std::isinf(experts.prior[c]) ? experts.prior[c] : T(0);
+      const T prior = experts.prior && experts.prior[c] != kNothing<T> ? experts.prior[c] : T(0);
       const Vector term = d * ((value != kNothing<T> ? value : Vector{}) - prior);
       d_weight += here != T(0) && d != T(0) ? term : Vector{};
     }

@@ -38,8 +38,8 @@ template <typename A>
 constexpr A kInfinity = std::numeric_limits<A>::infinity();
 
 template <typename A>
-MM_HOST_DEVICE bool is_infinite(A value) {
-  return value == kInfinity<A> || value == -kInfinity<A>;
+MM_HOST_DEVICE bool is_impossible(A log_probability) {
+  return log_probability == -kInfinity<A>;
 }
 
 template <typename I>

@@ -59,7 +59,7 @@ struct Row {
     for (int m = 0; m < kMostModalities; ++m)
       if (weight[m] != 0) sum += weight[m] * A(l[m * given.classes + c]);
     const A p = prior(c);
-    return is_infinite(p) ? p : sum - exponent * p;
+    return is_impossible(p) ? p : sum - exponent * p;
   }
 };
 
@@ -70,7 +70,7 @@ struct Mass {
 
   MM_HOST_DEVICE void add(A total, A d_out) {
     using std::exp;
-    if (is_infinite(total)) return;
+    if (is_impossible(total)) return;
     if (total > top) {
       sum = sum * exp(top - total) + 1;
       top = total;
@@ -129,13 +129,13 @@ __device__ void backward_row(
   A own[kMostModalities] = {};
   for (int64_t c = lane; c < classes; c += STRIDE) {
     const A total = row.total(c);
-    const A d_total = is_infinite(total) ? A(0) : A(d_out[c]) - exp(total - mass.top) / mass.sum * mass.gradient;
+    const A d_total = is_impossible(total) ? A(0) : A(d_out[c]) - exp(total - mass.top) / mass.sum * mass.gradient;
 #pragma unroll
     for (int m = 0; m < kMostModalities; ++m) {
       if (m >= row.given.modalities) continue;
       const A l = A(row.l[m * classes + c]);
       d[m * classes + c] = T(row.weight[m] * d_total);
-      if (row.present(index, m) && d_total != 0) own[m] += d_total * ((is_infinite(l) ? A(0) : l) - row.prior(c));
+      if (row.present(index, m) && d_total != 0) own[m] += d_total * ((is_impossible(l) ? A(0) : l) - row.prior(c));
     }
   }
 #pragma unroll

@@ -25,7 +25,7 @@ def product_fusion(
     """Log posterior (..., C) of the product of the modalities' log posteriors (..., M, C), M <= 8.
 
     weights: (M,) not negative. log_prior: (C,), without gradient. modality_mask: (..., M) bool, True = present.
-    An unnormalised `log_probs` gives the same result as a normalised one.
+    An unnormalised `log_probs` gives the same result as a normalised one; +inf, which is no log probability, NaN.
 
     Raises:
         BatchError: a tensor does not fit `log_probs`; it names the tensor.

@@ -60,6 +60,13 @@ def test_limits(function):
     assert function(torch.tensor([[-1.0, -0.5]]), one[:1], impossible).tolist() == [0, -INF]
 
 
+@pytest.mark.parametrize("function", [product_fusion, product_fusion_reference])
+def test_what_is_no_log_probability_does_not_pass_for_one(function):
+    too_much = torch.tensor([[INF, -1.0], [-1.0, -1.0]])
+    assert function(too_much, torch.ones(2)).isnan().any()
+    assert function(torch.zeros(1, 2), torch.ones(1), torch.tensor([INF, 0.0])).isnan().any()
+
+
 def test_a_constant_added_to_a_row_changes_nothing():
     arguments = make()
     shifted = {**arguments, "log_probs": arguments["log_probs"] + 3}
