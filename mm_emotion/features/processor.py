@@ -25,14 +25,14 @@ from mm_emotion.features.latent_semantic import FILE_NAME, LatentSemantic
 from mm_emotion.features.pretrained_tokenizer import FOLDER as TOKENIZER_FOLDER
 from mm_emotion.features.pretrained_tokenizer import PretrainedTokenizer
 from mm_emotion.features.sources import words
-from mm_emotion.features.vocabulary import EmotionTokenizer, split_words
+from mm_emotion.features.vocabulary import EmotionTokenizer
 from mm_emotion.features.word_sequences import FILE_NAME as SEQUENCES_FILE
 from mm_emotion.features.word_sequences import OPTIONS as _SEQUENCE_OPTIONS
 from mm_emotion.features.word_sequences import WordSequences
 from mm_emotion.features.word_vectors import EmbeddingTable, embedding_table
 
 _TEXT_OPTIONS = {
-    "input_ids": ("max_words", "pad_side", "max_length", "truncation_side", "word_vectors"),
+    "input_ids": ("max_words", "pad_side", "max_length", "truncation_side", "punctuation", "word_vectors"),
     "text": ("feature", "word_dimensions", "character_dimensions", "word_minimum", "character_minimum"),
 }
 _TEXT_FEATURES = {"latent_semantic": _TEXT_OPTIONS["text"], "word_vectors": ("feature", *_SEQUENCE_OPTIONS)}
@@ -296,7 +296,7 @@ def _embedding_table(tokenizer: EmotionTokenizer, options: dict, transcripts: Se
     if not isinstance(options, dict) or "path" not in options:
         raise FeatureError("features.input_ids.word_vectors", "a mapping with path", repr(options))
     check_known("features.input_ids.word_vectors", options, _VECTOR_OPTIONS)
-    counts = Counter(word for text in transcripts if text is not None for word in split_words(text))
+    counts = Counter(word for text in transcripts if text is not None for word in tokenizer.words(text))
     return embedding_table(vocabulary=tokenizer.get_vocab(), counts=counts, **options)
 
 

@@ -1,7 +1,9 @@
 """Word vocabulary with the counting, ordering and ids of the Keras `Tokenizer`, as a transformers tokenizer."""
 
+import itertools
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,11 +19,21 @@ UNKNOWN_ID = 1
 _SPECIAL = ("<pad>", "<unk>")  # both hold filtered characters, so no word of a transcript can be one of them
 _SEPARATORS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 _SIDES = ("left", "right")
+_MARKS = re.compile(r"([!?.,;:])\1*")  # a run of one mark says something else than the mark: "..."
 
 
-def split_words(text: str) -> list[str]:
-    """Lower-cased words of `text`: punctuation but the apostrophe, tabs and line ends separate, as in Keras."""
-    return [word for word in text.lower().translate(_SEPARATORS).split(" ") if word]
+def split_words(text: str, *, punctuation: bool = False) -> list[str]:
+    """Lower-cased words of `text`: punctuation but the apostrophe, tabs and line ends separate, as in Keras.
+
+    With `punctuation`, each run of one of ! ? . , ; : is a word of its own.
+    """
+    marks = [*_MARKS.finditer(text)] if punctuation else []
+    starts, ends = [0, *(mark.end() for mark in marks)], [*(mark.start() for mark in marks), len(text)]
+    words: list[str] = []
+    for start, end, mark in itertools.zip_longest(starts, ends, marks):
+        words += [word for word in text[start:end].lower().translate(_SEPARATORS).split(" ") if word]
+        words += [mark.group()] if mark else []
+    return words
 
 
 class EmotionTokenizer(PreTrainedTokenizer):
@@ -29,7 +41,8 @@ class EmotionTokenizer(PreTrainedTokenizer):
 
     Without `max_length` the ids are ragged and the collator pads and masks them. With it every utterance has exactly
     `max_length` ids: padded on `pad_side`, longer ones cut on `truncation_side` (Keras: both "left"). An utterance
-    without words is the single id 1, never only padding, so that each utterance has one real step.
+    without words is the single id 1, never only padding, so that each utterance has one real step. `punctuation` keeps
+    marks as words, which Keras drops.
     Errors: FeatureError for an impossible option, CheckpointError for a damaged vocabulary file.
     """
 
@@ -44,6 +57,7 @@ class EmotionTokenizer(PreTrainedTokenizer):
         max_length: int | None = None,
         truncation_side: str = "left",
         num_words: int | None = None,
+        punctuation: bool = False,
         **kwargs,
     ):
         for field, side in (("pad_side", pad_side), ("truncation_side", truncation_side)):
@@ -57,23 +71,29 @@ class EmotionTokenizer(PreTrainedTokenizer):
         if num_words is not None and num_words != self.num_words:
             # The count is saved beside the other options, so a lost or cut vocab.json cannot pass for an empty one.
             raise CheckpointError("vocab.json", f"{num_words} words", self.num_words)
-        self.pad_side, self.max_length = pad_side, max_length
+        self.pad_side, self.max_length, self.punctuation = pad_side, max_length, punctuation
         special = {"pad_token": _SPECIAL[PADDING_ID], "unk_token": _SPECIAL[UNKNOWN_ID], "split_special_tokens": True}
         options = {"pad_side": pad_side, "max_length": max_length, "truncation_side": truncation_side}
+        options["punctuation"] = punctuation
         super().__init__(**{**kwargs, **special}, **options, num_words=self.num_words)
         self.padding_side = pad_side
 
     @classmethod
-    def fit(cls, transcripts: Iterable[str | None], max_words: int | None = None, **options) -> "EmotionTokenizer":
+    def fit(
+        cls, transcripts: Iterable[str | None], max_words: int | None = None, punctuation: bool = False, **options
+    ) -> "EmotionTokenizer":
         """The words of `transcripts` (None is skipped), or the `max_words` most frequent; `options` as above.
 
         Errors: FeatureError if the transcripts hold no word.
         """
         _positive("max_words", max_words)
-        counts = Counter(word for text in transcripts if text is not None for word in split_words(text))
+        if not isinstance(punctuation, bool):
+            raise FeatureError("punctuation", "true or false", repr(punctuation))
+        texts = (text for text in transcripts if text is not None)
+        counts = Counter(word for text in texts for word in split_words(text, punctuation=punctuation))
         if not counts:
             raise FeatureError("transcripts", "at least one word", "none")
-        return cls(words=[word for word, _ in counts.most_common(max_words)], **options)
+        return cls(words=[word for word, _ in counts.most_common(max_words)], punctuation=punctuation, **options)
 
     @property
     def num_words(self) -> int:
@@ -85,9 +105,13 @@ class EmotionTokenizer(PreTrainedTokenizer):
         """Rows that an embedding table needs."""
         return len(self._words)
 
+    def words(self, text: str) -> list[str]:
+        """The words of `text` as this vocabulary counts them, known or not."""
+        return split_words(text, punctuation=self.punctuation)
+
     def encode_words(self, text: str) -> list[int]:
         """Ids of the words of `text`, one or more; exactly `max_length` of them where that is set."""
-        ids = [self._ids.get(word, UNKNOWN_ID) for word in split_words(text)] or [UNKNOWN_ID]
+        ids = [self._ids.get(word, UNKNOWN_ID) for word in self.words(text)] or [UNKNOWN_ID]
         if self.max_length is None:
             return ids
         ids = ids[-self.max_length :] if self.truncation_side == "left" else ids[: self.max_length]
@@ -106,7 +130,7 @@ class EmotionTokenizer(PreTrainedTokenizer):
         return (str(path),)
 
     def _tokenize(self, text: str) -> list[str]:
-        return split_words(text)
+        return self.words(text)
 
     def _convert_token_to_id(self, token: str) -> int:
         return self._ids.get(token, UNKNOWN_ID)

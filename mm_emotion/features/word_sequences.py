@@ -17,13 +17,13 @@ from safetensors.numpy import save_file
 
 from mm_emotion.atomic import replace_file
 from mm_emotion.errors import CheckpointError
-from mm_emotion.features.vocabulary import EmotionTokenizer, split_words
+from mm_emotion.features.vocabulary import EmotionTokenizer
 from mm_emotion.features.word_vectors import embedding_table
 
 VERSION = 1
 FILE_NAME = "word_sequences.safetensors"
-_LENGTH_OPTIONS = ("pad_side", "max_length", "truncation_side")
-OPTIONS = ("path", "unknown", "seed", "on_error", "member", "max_words", *_LENGTH_OPTIONS)
+_WORD_OPTIONS = ("pad_side", "max_length", "truncation_side", "punctuation")
+OPTIONS = ("path", "unknown", "seed", "on_error", "member", "max_words", *_WORD_OPTIONS)
 """What `WordSequences.fit` takes beside the transcripts: options of `embedding_table` and of `EmotionTokenizer`."""
 
 
@@ -47,7 +47,7 @@ class WordSequences:
         of_vectors = {key: value for key, value in options.items() if key in ("unknown", "seed", "on_error", "member")}
         of_words = {key: value for key, value in options.items() if key not in of_vectors}
         tokenizer = EmotionTokenizer.fit(transcripts, **of_words)
-        counts = Counter(word for text in transcripts for word in split_words(text))
+        counts = Counter(word for text in transcripts for word in tokenizer.words(text))
         table = embedding_table(path, tokenizer.get_vocab(), counts=counts, **of_vectors)
         return cls(tokenizer, table.matrix, str(table.coverage))
 
@@ -64,7 +64,7 @@ class WordSequences:
         metadata = {
             "version": str(VERSION),
             "words": json.dumps(list(self.tokenizer.get_vocab())[2:]),  # without padding and the unknown word
-            "options": json.dumps({name: getattr(self.tokenizer, name) for name in _LENGTH_OPTIONS}),
+            "options": json.dumps({name: getattr(self.tokenizer, name) for name in _WORD_OPTIONS}),
             "coverage": self.coverage,
         }
         with replace_file(Path(folder) / FILE_NAME) as temporary:

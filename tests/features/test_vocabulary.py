@@ -16,6 +16,14 @@ def test_words_are_those_of_keras():
     assert split_words("Don't -- you\tSEE_it?\n<now> [ok]") == ["don't", "you", "see", "it", "now", "ok"]
 
 
+def test_marks_are_words_where_asked_for():
+    words = ["don't", "!", "is", "it", "?", "!", "well", "...", "no", ",", "no"]
+    assert split_words("Don't! Is it?! <Well>... no, no", punctuation=True) == words
+    tokenizer = EmotionTokenizer.fit(TRANSCRIPTS, punctuation=True)
+    assert tokenizer.encode_words("cold?") == tokenizer.convert_tokens_to_ids(["cold", "?"]) != [2, 1]
+    assert tokenizer.num_words == EmotionTokenizer.fit(TRANSCRIPTS).num_words + 4  # . ? , !
+
+
 def test_ids_follow_frequency_then_first_appearance():
     tokenizer = EmotionTokenizer.fit(TRANSCRIPTS)
     words = ["<pad>", "<unk>", "cold", "the", "is", "lake", "it", "it's", "boat"]
@@ -62,7 +70,9 @@ def test_the_call_of_transformers_gives_the_same_ids_and_no_attention_mask():
     assert tokenizer.decode([3, 2, 0], skip_special_tokens=True) == "the cold"
 
 
-@pytest.mark.parametrize("options", [{}, {"max_length": 4, "pad_side": "left", "truncation_side": "right"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"max_length": 4, "pad_side": "left", "truncation_side": "right"}, {"punctuation": True}]
+)
 def test_a_saved_tokenizer_comes_back_through_its_class_and_the_auto_class(tmp_path, options):
     tokenizer = EmotionTokenizer.fit(TRANSCRIPTS, **options)
     tokenizer.save_pretrained(tmp_path)
