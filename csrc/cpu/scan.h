@@ -155,14 +155,15 @@ struct Share {
   std::vector<int64_t> ranks;  // places in Scan::order
 };
 
-// Slices of the batch, in which threads never wait for each other, as long as reading all weights pays for the rows of
-// each. Threads that are left over join in teams, which read each weight once: but not if a core's own cache holds all.
+// Slices of the batch, in which threads never wait for each other, as long as reading all weights pays for the rows that
+// each has at a step, on average. Threads that are left over join in teams, which read each weight once: but not if a
+// core's own cache holds all.
 template <typename T, typename Run>
 void in_teams(const Scan<T>& scan, const Run& run) {
   const int64_t threads = std::max<int64_t>(1, torch::stable::get_num_threads() / scan.directions);
   const bool large = 3 * (scan.g + scan.p) * (scan.g + scan.p) * sizeof(T) > 2 << 20;
-  const int64_t fewest = large ? 15 : 6;  // rows of a slice
-  const int64_t slices = std::clamp<int64_t>(scan.dialogues / fewest, 1, threads);
+  const int64_t most = large ? scan.rows / std::max<int64_t>(1, scan.steps) / 15 : scan.dialogues / 6;
+  const int64_t slices = std::clamp<int64_t>(most, 1, threads);
   const int64_t blocks = (std::min(scan.g, scan.p) + kernels<T>().columns - 1) / kernels<T>().columns;
   const int64_t members = large ? std::min(threads / slices, blocks) : 1;
   std::deque<Team> teams;
