@@ -9,13 +9,16 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import datasets
+import pyarrow
 import soundfile
 import yaml
 from datasets.exceptions import DatasetGenerationError
+from pyarrow import parquet
 
 from mm_emotion import schema
 from mm_emotion.atomic import replace_folder
@@ -187,7 +190,15 @@ def _write_parquet(dataset: datasets.Dataset, folder: Path, name: str) -> str:
     would go on handing out the rows of an earlier run.
     """
     path = folder / f"{name}.parquet"
-    dataset.to_parquet(path)
+    with ExitStack() as stack:
+        writer = None
+        for cached in dataset.cache_files:
+            # Not `to_parquet`, which maps the file: a process that may take little memory would pay for all of it.
+            source = stack.enter_context(pyarrow.OSFile(cached["filename"]))
+            batches = stack.enter_context(pyarrow.ipc.open_stream(source))
+            writer = writer or stack.enter_context(parquet.ParquetWriter(path, batches.schema))
+            for batch in batches:
+                writer.write_batch(batch)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return path.rename(folder / f"{name}-{digest[:12]}.parquet").name
