@@ -8,6 +8,7 @@ which is less exact but stands some company.
 import argparse
 from pathlib import Path
 
+import alignment
 import fusion
 import latency
 import machine
@@ -18,7 +19,14 @@ import torch
 import training
 from timing import BusyMachineError, measure, wait_for_quiet
 
-GROUPS = {"scan": scan, "fusion": fusion, "product": product, "epoch": training, "latency": latency}
+GROUPS = {
+    "scan": scan,
+    "fusion": fusion,
+    "product": product,
+    "epoch": training,
+    "latency": latency,
+    "alignment": alignment,
+}
 
 
 def main() -> int:

@@ -36,9 +36,9 @@ class Case:
 
     op: str
     shape: str
-    direction: str  # "forward" or "forward+backward"
+    direction: str  # "forward", "forward+backward" or, of what is no network, "call"
     build: Callable[[], Contest]
-    flops: float  # of the forward or of both, as the best contender computes it
+    flops: float | None  # of the forward or of both, as the best contender computes it; None: no rate and no floor
     streamed: tuple[float, float] = (0, 1)  # bytes that must be read or written, out of a working set of how many
     dtype: str = "float32"
     device: str = "cpu"
@@ -144,6 +144,7 @@ def measure(case: Case, rounds: int, clock: str, limits: Limits) -> tuple[list[d
     base = next(iter(walls.values()))
 
     def row(name: str, seconds: float) -> dict[str, object]:
+        rate = None if case.flops is None else case.flops / seconds / 1e9
         return {
             "op": case.op,
             "shape": case.shape,
@@ -153,8 +154,8 @@ def measure(case: Case, rounds: int, clock: str, limits: Limits) -> tuple[list[d
             "contender": name,
             "median_ms": float(f"{1e3 * seconds:.4g}"),
             "ratio": round(base / seconds, 2),
-            "gflops": round(case.flops / seconds / 1e9, 1),
-            "percent_of_peak": round(100 * case.flops / seconds / 1e9 / limits.peak(case.dtype), 1),
+            "gflops": None if rate is None else round(rate, 1),
+            "percent_of_peak": None if rate is None else round(100 * rate / limits.peak(case.dtype), 1),
             "threads": torch.get_num_threads(),
             "clock": clock,
         }
@@ -169,7 +170,8 @@ def measure(case: Case, rounds: int, clock: str, limits: Limits) -> tuple[list[d
             rows[-1]["p95_ms"] = float(f"{1e3 * statistics.quantiles(taken, n=20)[-1]:.4g}")
             rows[-1]["calls"] = len(taken)
         rows[-1]["extra_mb"] = extra_megabytes(case, name, contest.contenders[name])
-    rows.append(row("floor", limits.floor(case.flops, *case.streamed, case.dtype)))
+    if case.flops is not None:
+        rows.append(row("floor", limits.floor(case.flops, *case.streamed, case.dtype)))
     return rows, contest.left_out
 
 

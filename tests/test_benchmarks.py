@@ -124,6 +124,20 @@ def test_every_causal_dialogue_family_is_in_the_benchmark_of_latency(benchmark):
     assert len(list(benchmark("latency").cases("cpu"))) == 6
 
 
+def test_contenders_for_word_alignment_agree_and_have_no_rate(benchmark, limits):
+    alignment = benchmark("alignment")
+    rows, _ = benchmark("timing").measure(alignment.case(2, 5, width=3), 1, "cpu", limits)
+    assert [row["contender"] for row in rows] == ["literal loop", "NumPy, word by word", "ours"]
+    assert all(row["median_ms"] > 0 and row["gflops"] is None for row in rows)
+    facts = {"processor": "", "threads": 1, "torch": "", "commit": "", "clock": "wall", "load": []}
+    page = benchmark("report").table(rows, {**facts, "product_gflops": {}, "fma_gflops": None})
+    assert "None" not in page and page.count("| word alignment |") == 3
+    first, *others = (run() for run in alignment.contest(2, 5, 3).contenders.values())
+    assert [len(array) for array in first] == [10, 10]
+    with pytest.raises(AssertionError, match="ours"):
+        alignment.same({"literal loop": first, "ours": tuple(array + 2e-6 for array in others[-1])})
+
+
 def test_a_wrong_contender_is_found_before_it_is_timed(benchmark, limits, monkeypatch):
     case = benchmark("scan").case(SIZES, LENGTHS, "forward")
     contest = case.build()

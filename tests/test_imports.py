@@ -28,7 +28,7 @@ ALLOWED = {
     "pipeline": BASE | {"models", "features", "data"},
     "training": BASE | {"models", "features", "data", "metrics", "figures", "pipeline"},
     "hub": BASE
-    | {f"training.{name}" for name in ("recipe", "evaluation", "confusion", "report", "saved")}
+    | {f"training.{name}" for name in ("recipe", "evaluation", "confusion", "continuous", "report", "saved")}
     | {"models", "features", "data", "figures", "pipeline"},
     "demo": EVERYTHING,
     "doctor": EVERYTHING - {"doctor"},

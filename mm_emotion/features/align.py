@@ -57,6 +57,8 @@ class Segments:
 
     def sorted(self) -> "Segments":
         """By start; rows that start together stay in order."""
+        if (self.intervals[1:, 0] >= self.intervals[:-1, 0]).all():
+            return self
         return self.take(np.argsort(self.intervals[:, 0], kind="stable"))
 
 
@@ -169,15 +171,19 @@ def _cut(words: Segments, segments: Segments, collapse: Collapse | None) -> Segm
     word, row, clipped = _overlaps(words.intervals, segments.intervals)
     if collapse is None:
         return Segments(clipped, segments.features[row], words.entries[word])
-    hit, first = np.unique(word, return_index=True)
-    shared = np.ptp(clipped, axis=1) if collapse == "weighted_average" else np.ones(len(word))
-    weights = sparse.csr_array((shared, (np.searchsorted(hit, word), row)), (len(hit), len(segments)))
-    weights = sparse.diags_array(1 / weights.sum(1)) @ weights if len(hit) else weights
-    shape = segments.features.shape[1:]
-    values = np.nan_to_num(segments.features, nan=0.0, posinf=0.0, neginf=0.0)
-    means = (weights @ values.reshape(len(segments), math.prod(shape))).reshape(len(hit), *shape)
+    first = np.flatnonzero(np.diff(word, prepend=-1))  # the pairs of a word lie together
+    hit, ends = word[first], np.append(first, len(word))
+    shared = clipped[:, 1] - clipped[:, 0] if collapse == "weighted_average" else np.ones(len(word))
+    weights = sparse.csr_array((shared, row, ends), (len(hit), len(segments)))
+    totals = np.add.reduceat(shared, first) if len(hit) else shared
+    shape, kind = segments.features.shape[1:], segments.features.dtype
+    values = segments.features.reshape(len(segments), math.prod(shape))
+    sums = weights @ values
+    if not np.isfinite(sums).all():
+        sums = weights @ np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    means = (sums / totals[:, None]).reshape(len(hit), *shape)
     # The mean of whole numbers is seldom one.
-    kind = means.dtype if np.issubdtype(values.dtype, np.integer) else values.dtype
+    kind = means.dtype if np.issubdtype(kind, np.integer) else kind
     begin = np.minimum.reduceat(clipped[:, 0], first) if len(hit) else clipped[:, 0]
     end = np.maximum.reduceat(clipped[:, 1], first) if len(hit) else clipped[:, 1]
     return Segments(np.stack([begin, end], 1), means.astype(kind), words.entries[hit])

@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from transformers import (
@@ -19,6 +18,7 @@ from transformers.utils import cached_file
 from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.errors import CheckpointError, FeatureError, nearest
 from mm_emotion.features.column import KINDS, check_known
+from mm_emotion.features.dialogues import UTTERANCE_KEYS, check_dialogue, party_numbers
 from mm_emotion.features.extractor import FILE_NAME as ARRAYS_FILE
 from mm_emotion.features.extractor import EmotionFeatureExtractor
 from mm_emotion.features.latent_semantic import FILE_NAME, LatentSemantic
@@ -31,6 +31,8 @@ from mm_emotion.features.word_sequences import OPTIONS as _SEQUENCE_OPTIONS
 from mm_emotion.features.word_sequences import WordSequences
 from mm_emotion.features.word_vectors import EmbeddingTable, embedding_table
 
+__all__ = ["COLUMNS", "UTTERANCE_KEYS", "EmotionProcessor", "party_numbers"]
+
 _TEXT_OPTIONS = {
     "input_ids": ("max_words", "pad_side", "max_length", "truncation_side", "punctuation", "word_vectors"),
     "text": ("feature", "word_dimensions", "character_dimensions", "word_minimum", "character_minimum"),
@@ -40,12 +42,6 @@ _TOKENIZER_OPTIONS = ("tokenizer", "max_length")
 _VECTOR_OPTIONS = ("path", "unknown", "seed", "on_error", "member")
 COLUMNS = (*_TEXT_OPTIONS, *KINDS)
 """The feature columns that `EmotionProcessor.fit` can fit, each with a mapping of options."""
-
-UTTERANCE_KEYS = (
-    *("text", "transcript", "audio", "audio_path", "video", "video_path", "mocap", "start", "end", "speaker", "party"),
-    *("label", "affect", "utterance_id", "dialogue_id", "position", "split"),
-)
-"""The keys of one utterance in a call of the processor: its own media and the columns of every prepared dataset."""
 
 _PASSED_ON = ("utterance_id", "label", "affect")
 _SOURCES = {"input_ids": "text", "visual": "video"}
@@ -242,43 +238,13 @@ class EmotionProcessor(ProcessorMixin):
         return BatchFeature(batch)
 
     def _rows(self, dialogue: Sequence[dict]) -> list[dict]:
-        for utterance in dialogue:
-            if not isinstance(utterance, dict):
-                raise FeatureError("utterance", "a dictionary", type(utterance).__name__)
-            check_known("utterance", utterance, UTTERANCE_KEYS)
-        _check_positions(dialogue)
+        check_dialogue(dialogue)
         parties = party_numbers(dialogue)
         rows = []
         for utterance, party in zip(dialogue, parties, strict=True):
             passed_on = {key: utterance[key] for key in _PASSED_ON if key in utterance}
             rows.append({**self.utterance(utterance), **passed_on, "party": party})
         return rows
-
-
-def _check_positions(dialogue: Sequence[dict]) -> None:
-    positions = [utterance["position"] for utterance in dialogue if utterance.get("position") is not None]
-    for before, after in pairwise(positions):
-        if after <= before:
-            raise FeatureError("position", f"more than {before}, that of an utterance before", after)
-
-
-def party_numbers(dialogue: Sequence[dict]) -> list[int]:
-    """The party of each utterance: `party`, or else each `speaker` numbered by first appearance, or else one for all.
-
-    Errors: FeatureError for a party or speaker that only some of the utterances have.
-    """
-    for key in ("party", "speaker"):
-        values = [utterance.get(key) for utterance in dialogue]
-        missing = [value is None for value in values]
-        if all(missing):
-            continue
-        if any(missing):
-            raise FeatureError(key, "a value for each utterance of the dialogue, or for none", f"{values}")
-        if key == "party":
-            return values
-        numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(values))}
-        return [numbers[speaker] for speaker in values]
-    return [0] * len(dialogue)
 
 
 def _text_options(options: dict) -> tuple[str, ...]:

@@ -21,10 +21,11 @@ from mm_emotion.hub.system import SEEDS_FILE
 from mm_emotion.hub.terms import Consent, consent
 from mm_emotion.pipeline import SYSTEM_FILES
 from mm_emotion.training.confusion import FILE_NAME as CONFUSION_FILE
+from mm_emotion.training.continuous import FILE_NAME as FRAMES_FILE
 from mm_emotion.training.saved import recipe_of
 
 NEEDED = (*SYSTEM_FILES, "recipe.yaml", "results.csv")
-OPTIONAL = (ARRAYS_FILE, LATENT_FILE, SEQUENCES_FILE, SEEDS_FILE, CONFUSION_FILE)
+OPTIONAL = (ARRAYS_FILE, LATENT_FILE, SEQUENCES_FILE, SEEDS_FILE, CONFUSION_FILE, FRAMES_FILE)
 WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 
 

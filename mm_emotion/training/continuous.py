@@ -1,16 +1,21 @@
 """Continuous affect in a run: the delay that does best, and every column of a result that outputs are judged by."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from datasets import Dataset
 
 from mm_emotion import metrics
+from mm_emotion.atomic import replace_file
+from mm_emotion.data.collator import EmotionCollator
+from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.data.delay import advance_labels
 from mm_emotion.data.rows import column_values
-from mm_emotion.errors import CorpusError
+from mm_emotion.errors import CheckpointError, CorpusError
 from mm_emotion.metrics.delay import delayed, frames_of
 from mm_emotion.metrics.importance import LinearFusion, fit_linear_fusion, leave_one_recording_out
 from mm_emotion.metrics.outputs import SCALINGS, LabelStatistics, scale, smooth
@@ -19,6 +24,9 @@ from mm_emotion.training.fitting import expert_outputs
 from mm_emotion.training.frames import Frames
 from mm_emotion.training.recipe import Recipe
 from mm_emotion.training.stages import Job, collator_of, dataset_of
+
+FILE_NAME = "frame_outputs.json"
+"""In the folder of a saved system: the delay that it was trained with, and the statistics of the labels."""
 
 TrainSystem = Callable[[Recipe, Dataset, Job], tuple[torch.nn.Module, torch.nn.Module, Dataset]]
 
@@ -41,6 +49,24 @@ class Outputs:
         """The prediction with its outputs in time."""
         values = self.in_time(prediction.logits[:, 0], prediction.dialogue_ids)
         return replace(prediction, logits=values[:, None])
+
+    def save(self, folder: Path) -> None:
+        """Write what the recipe does not say to FILE_NAME in the folder of a saved system."""
+        with replace_file(Path(folder) / FILE_NAME) as temporary:
+            text = json.dumps({"delay": self.delay, "labels": asdict(self.labels)}, indent=2)
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, frames: Frames) -> "Outputs":
+        """What `save` wrote; raises CheckpointError where it is missing or damaged."""
+        path = Path(folder) / FILE_NAME
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            labels = LabelStatistics(**{name: float(value) for name, value in saved["labels"].items()})
+            return cls(frames, float(saved["delay"]), labels)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            expected = "the delay and the statistics of the labels of a system of frames"
+            raise CheckpointError(str(path), expected, error, "train it again") from error
 
     def columns(self, prediction: Prediction) -> dict[str, float]:
         """CCC of outputs that are in time in each scaling, over all frames and as the mean of the recordings."""
@@ -86,8 +112,24 @@ def train_with_delay(
     return *kept, curve
 
 
-def fusion_columns(
-    model: torch.nn.Module, recipe: Recipe, rows: Dataset, job: Job, part: str, outputs: Outputs
+def judge(
+    model: torch.nn.Module,
+    recipe: Recipe,
+    dataset: DialogueDataset,
+    collator: EmotionCollator,
+    prediction: Prediction,
+    outputs: Outputs,
+) -> tuple[Prediction, dict[str, float]]:
+    """The prediction of `dataset` with its outputs in time, and the values beside its metrics."""
+    prediction = outputs.of(prediction)
+    beside = {"annotation_delay": outputs.delay, **outputs.columns(prediction)}
+    if recipe.children and model.config.rule == "linear":
+        beside |= _fusion_columns(model, recipe, dataset, collator, outputs)
+    return prediction, beside
+
+
+def _fusion_columns(
+    model: torch.nn.Module, recipe: Recipe, dataset: DialogueDataset, collator: EmotionCollator, outputs: Outputs
 ) -> dict[str, float]:
     """What a late fusion by linear regression is printed with: shares of its children, and CCC by other fits.
 
@@ -97,8 +139,7 @@ def fusion_columns(
     fusion = LinearFusion(np.asarray(model.config.weights), model.config.intercept)
     names = [child.split("/")[-1].removesuffix(".yaml") for child in recipe.children]
     found = {f"importance/{name}": float(share) for name, share in zip(names, fusion.shares, strict=True)}
-    dataset = dataset_of(model, recipe, job.part(rows, part), job.processor)
-    said = expert_outputs(model, dataset, collator_of(model))[0][..., 0].numpy()  # (N, M)
+    said = expert_outputs(model, dataset, collator)[0][..., 0].numpy()  # (N, M)
     labels, recordings = dataset.labels[:, 0], np.repeat(np.asarray(dataset.dialogue_ids, object), dataset.lengths)
     late = np.stack([outputs.in_time(column, recordings) for column in said.T], axis=1)
     valid = ~np.isnan(labels)

@@ -1,125 +1,45 @@
-"""Predictions of a trained model, the metrics they earn, and the result rows that record them."""
+"""The metrics that predictions earn, and the result rows that record them."""
 
-import csv
-import hashlib
-import math
 import operator
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import reduce
 
 from mm_emotion import metrics
-from mm_emotion.atomic import replace_file
-from mm_emotion.data.collator import EmotionCollator
-from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.data.splits import Split
 from mm_emotion.errors import CorpusError
 from mm_emotion.metrics.intensities import all_zero, intensity_scores
 from mm_emotion.metrics.sentiment import sentiment_scores
-from mm_emotion.schema import IGNORE_INDEX
+from mm_emotion.training.prediction import Prediction, predict, subset
 from mm_emotion.training.recipe import Recipe
+from mm_emotion.training.results import RESULT_COLUMNS, commit, read_results, result_rows, versions, write_results
 
-RESULT_COLUMNS = (
-    "recipe", "corpus", "labels", "split", "fold", "seed", "selected_on", "causal", "parameters",
-    "metric", "value", "n", "commit", "versions",
-)  # fmt: skip
+__all__ = [
+    "INTERVAL_METRICS",
+    "LEGACY",
+    "RESULT_COLUMNS",
+    "Prediction",
+    "RunFacts",
+    "commit",
+    "intervals",
+    "mean_loss",
+    "monitored_value",
+    "part_results",
+    "predict",
+    "read_results",
+    "result_rows",
+    "scores",
+    "subset",
+    "versions",
+    "write_results",
+]
+
 LEGACY = "test (legacy, leaks)"
 """`selected_on` of what chose its epoch on the test part."""
 
-_BATCH_VALUES = 2**24  # inputs of a batch of predictions: a thousand vectors, a few clips
 INTERVAL_METRICS = ("accuracy", "weighted_f1", "unweighted_accuracy")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Outputs for the rows of a part, in row order.
-
-    `logits` (N, K), `hidden_states` (N, H), `labels` (N,) or (N, K), `dialogue_ids` (N,).
-    """
-
-    logits: np.ndarray
-    hidden_states: np.ndarray
-    labels: np.ndarray
-    dialogue_ids: np.ndarray
-
-    @property
-    def valid(self) -> np.ndarray:
-        """(N,) bool: which rows have a label."""
-        return ~np.isnan(self.labels).all(axis=1) if self.labels.ndim == 2 else self.labels != IGNORE_INDEX
-
-    @property
-    def labelled(self) -> int:
-        """How many rows have a label."""
-        return int(self.valid.sum())
-
-    @property
-    def classes(self) -> np.ndarray:
-        """(N,) predicted label ids."""
-        return self.logits.argmax(axis=-1)
-
-
-@torch.no_grad()
-def predict(
-    model: torch.nn.Module,
-    dataset: DialogueDataset,
-    collator: EmotionCollator,
-    *,
-    accelerator: Accelerator | None = None,
-    batch_size: int | None = None,
-) -> Prediction:
-    """Run `model` over all rows of `dataset`, its work cut over the processes, and give every process the whole result.
-
-    Units of like length share a batch, of about 1 000 utterances, fewer of clips, unless `batch_size` units are asked
-    for.
-    """
-    lengths = np.asarray(dataset.lengths)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    rank, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    count = int(offsets[-1])
-    logits = torch.zeros(count, model.config.num_labels, device=device)
-    hidden = None
-    values = max(math.prod(size or 1 for size in axes) for axes in model.input_shapes().values())
-    utterances = max(1, min(1000, _BATCH_VALUES // values))
-    for units in _length_batches(lengths, batch_size, utterances)[rank::processes]:
-        batch = collator([dataset[int(unit)] for unit in units])
-        batch.pop("labels", None)
-        output = model(**{key: value.to(device) for key, value in batch.items()})
-        if hidden is None:
-            hidden = torch.zeros(count, output.hidden_states.shape[-1], device=device)
-        for position, unit in enumerate(units):
-            rows = slice(offsets[unit], offsets[unit + 1])
-            logits[rows] = output.logits[position, : lengths[unit]].float()
-            hidden[rows] = output.hidden_states[position, : lengths[unit]].float()
-    if processes > 1:
-        if hidden is None:
-            hidden = torch.zeros(count, model.config.representation_size, device=device)
-        logits, hidden = reduce(logits, "sum"), reduce(hidden, "sum")
-    model.train(was_training)
-    labels = np.asarray(dataset.labels) if dataset.labels is not None else np.full(count, IGNORE_INDEX)
-    dialogue_ids = np.repeat(np.asarray(dataset.dialogue_ids, dtype=object), lengths)
-    return Prediction(logits.cpu().numpy(), hidden.cpu().numpy(), labels, dialogue_ids)
-
-
-def _length_batches(lengths: np.ndarray, batch_size: int | None, utterances: int) -> list[np.ndarray]:
-    order = np.argsort(lengths, kind="stable")[::-1]
-    batches, start = [], 0
-    while start < len(order):
-        size = batch_size or max(1, utterances // int(lengths[order[start]]))
-        batches.append(order[start : start + size])
-        start += size
-    return batches
 
 
 def monitored_value(
@@ -250,87 +170,3 @@ def part_results(
             if some.labelled:
                 rows += result_rows({**stamp, "fold": f"{part}/{scenario}"}, scores(some, False), some.labelled)
     return rows
-
-
-def subset(prediction: Prediction, keep: np.ndarray) -> Prediction:
-    """The rows where `keep` (N,) is True."""
-    return Prediction(
-        prediction.logits[keep], prediction.hidden_states[keep], prediction.labels[keep], prediction.dialogue_ids[keep]
-    )
-
-
-def result_rows(stamp: Mapping[str, object], values: Mapping[str, float], n: int) -> list[dict[str, object]]:
-    """One row a metric, in RESULT_COLUMNS, with the environment filled in."""
-    return [
-        {**stamp, "metric": name, "value": round(float(value), 6), "n": n, "commit": commit(), "versions": versions()}
-        for name, value in values.items()
-    ]
-
-
-def write_results(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Add rows to a results file, taking the place of rows of the same run and metric.
-
-    Versions are written in full where they first stand in the file, behind eight letters that stand for them after.
-    """
-    key = tuple(
-        name for name in RESULT_COLUMNS if name not in ("value", "n", "commit", "versions", "parameters", "causal")
-    )
-    merged = {tuple(str(row[name]) for name in key): dict(row) for row in [*read_results(path), *rows]}
-    known: set[str] = set()
-    with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for name in sorted(merged):
-            text = str(merged[name]["versions"])
-            letters = hashlib.sha256(text.encode()).hexdigest()[:8]
-            writer.writerow({**merged[name], "versions": letters if text in known else f"{letters}: {text}"})
-            known.add(text)
-
-
-def read_results(path: Path) -> list[dict[str, str]]:
-    """Rows of a results file with their versions in full, none where there is no file.
-
-    Raises CorpusError when its columns differ, or versions stand nowhere in full.
-    """
-    if not Path(path).exists():
-        return []
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != RESULT_COLUMNS:
-            raise CorpusError(f"results file {path}", f"columns {', '.join(RESULT_COLUMNS)}", reader.fieldnames)
-        rows = list(reader)
-    texts = dict(row["versions"].split(": ", 1) for row in rows if ": " in row["versions"])
-    for row in rows:
-        letters, _, text = row["versions"].partition(": ")
-        if not text and "=" not in letters:  # rows that name their versions themselves were written by older releases
-            text = texts.get(letters, "")
-            if not text:
-                raise CorpusError(f"versions of results file {path}", "to stand in full in one row", repr(letters))
-        row["versions"] = text or letters
-    return rows
-
-
-@cache
-def commit() -> str:
-    """Short commit of the source tree that runs, marked when it has changes; `release` for an installed package."""
-    folder = Path(__file__).resolve().parent.parent.parent
-    if not (folder / ".git").exists():
-        return "release"
-
-    if shutil.which("git") is None:
-        return "unknown"
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
-        ).stdout.strip()
-
-    changed = git("status", "--porcelain", "--", "mm_emotion", "csrc", "datasets_scripts")
-    return (git("rev-parse", "--short", "HEAD") or "unborn") + ("+changes" if changed else "")
-
-
-@cache
-def versions() -> str:
-    """Versions of what the numbers depend on."""
-    names = ("mm_emotion", "torch", "transformers", "datasets", "accelerate", "numpy")
-    return " ".join(f"{name}={version(name)}" for name in names)

@@ -45,7 +45,8 @@ def write_report(evaluation: Evaluation, out: Path, against: Evaluation | None =
         counts = metrics.confusion_matrix(classes, labels, num_classes=len(recipe.label_names))
         confusion_figure(counts, recipe.label_names, out / "confusion_matrix.png", recipe.name)
         lines += ["", "![Confusion matrix](confusion_matrix.png)"]
-    found = part_results(recipe, evaluation.facts, prediction, evaluation.part, evaluation.scenarios)
+    part, scenarios = evaluation.part, evaluation.scenarios
+    found = part_results(recipe, evaluation.facts, prediction, part, scenarios, evaluation.beside)
     write_results(out / "results.csv", found)
     text = "\n".join(lines) + "\n"
     with replace_file(out / "report.md") as temporary:
@@ -87,18 +88,22 @@ def _facts(evaluation: Evaluation) -> list[str]:
 
 def _score_table(evaluation: Evaluation, against: Evaluation | None) -> list[str]:
     recipe = evaluation.recipe
-    ours = scores(evaluation.prediction, recipe.is_regression, recipe.label_names)
+    ours = {**scores(evaluation.prediction, recipe.is_regression, recipe.label_names), **evaluation.beside}
     spread = {} if recipe.is_regression else intervals(evaluation.prediction)
     other = scores(against.prediction, recipe.is_regression, recipe.label_names) if against else {}
+    other |= against.beside if against else {}
     names = _names(evaluation, against)
     header = ["metric", names[0], "95 % over dialogues", *names[1:], "published"]
     rows = []
     for name, value in ours.items():
         interval = "{:.3f} to {:.3f}".format(*spread[name]) if name in spread else ""
-        rows.append([name, f"{value:.3f}", interval, *([f"{other[name]:.3f}"] if against else [])])
-        published = recipe.published_value(name)
-        rows[-1].append("" if published is None else f"{published:.3f}")
+        rows.append([name, f"{value:.3f}", interval, *([_three(other.get(name))] if against else [])])
+        rows[-1].append(_three(recipe.published_value(name)))
     return [*markdown_table(header, rows), ""]
+
+
+def _three(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _difference(evaluation: Evaluation, against: Evaluation) -> list[str]:

@@ -24,7 +24,7 @@ from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.models.modeling_emotion import EmotionPreTrainedModel
 from mm_emotion.schema import MODALITIES, SPLITS
 from mm_emotion.training.confusion import write_confusion
-from mm_emotion.training.continuous import Outputs, fusion_columns, train_with_delay
+from mm_emotion.training.continuous import Outputs, judge, train_with_delay
 from mm_emotion.training.encoding import add_vectors
 from mm_emotion.training.evaluation import (
     Prediction,
@@ -102,7 +102,7 @@ def run_seed(
     folder = job.folder(recipe)
     if job.accelerator.is_main_process:
         resolved = {"seed": seed, "split": _describe(split), "notes": notes, "versions": versions()}
-        _save(system, processor, recipe, resolved, results, predictions["test"], folder / "model")
+        _save(system, processor, recipe, resolved, results, predictions["test"], outputs, folder / "model")
         write_results(folder / "results.csv", results)
     job.accelerator.wait_for_everyone()
     return Outcome(results, predictions, folder / "model", notes)
@@ -247,18 +247,15 @@ def _evaluate_part(
     outputs: Outputs | None = None,
     curve: Mapping[float, float] = MappingProxyType({}),
 ) -> tuple[Prediction, list[dict[str, object]]]:
-    part_rows = job.part(rows, part)
-    prediction = predict(
-        model, dataset_of(model, recipe, part_rows, job.processor), collator_of(model), accelerator=job.accelerator
-    )
+    part_rows, collator = job.part(rows, part), collator_of(model)
+    dataset = dataset_of(model, recipe, part_rows, job.processor)
+    prediction = predict(model, dataset, collator, accelerator=job.accelerator)
     facts = RunFacts(job.split, job.seed, selected_on, model.config.is_causal, model.num_parameters())
     scenarios = part_rows["scenario"] if "scenario" in part_rows.column_names else None
     extra = {f"concordance_correlation/delay_{delay:g}s": value for delay, value in curve.items()}
     if outputs is not None:
-        prediction = outputs.of(prediction)
-        extra |= {"annotation_delay": outputs.delay, **outputs.columns(prediction)}
-        if recipe.children and model.config.rule == "linear":
-            extra |= fusion_columns(model, recipe, rows, job, part, outputs)
+        prediction, beside = judge(model, recipe, dataset, collator, prediction, outputs)
+        extra |= beside
     return prediction, part_results(recipe, facts, prediction, part, scenarios, extra)
 
 
@@ -269,6 +266,7 @@ def _save(
     resolved: dict,
     results: list[dict],
     test: Prediction,
+    outputs: Outputs | None,
     folder: Path,
 ) -> None:
     with replace_folder(folder) as temporary:
@@ -276,6 +274,8 @@ def _save(
         processor.save_pretrained(temporary)
         save_recipe(recipe, temporary / "recipe.yaml", resolved)
         write_results(temporary / "results.csv", results)
+        if outputs is not None:
+            outputs.save(temporary)
         if not recipe.is_regression:
             write_confusion(temporary, "test", test, recipe.label_names)
 

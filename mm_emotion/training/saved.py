@@ -1,8 +1,8 @@
 """A saved system on a corpus: what its folder says of it, its evaluation and its encodings."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets import Dataset
@@ -13,6 +13,7 @@ from mm_emotion.errors import CheckpointError, CorpusError
 from mm_emotion.models.batch import modality_of
 from mm_emotion.pipeline import load_system
 from mm_emotion.schema import MODALITIES
+from mm_emotion.training.continuous import Outputs, judge
 from mm_emotion.training.encoding import add_vectors
 from mm_emotion.training.evaluation import Prediction, RunFacts, predict, read_results
 from mm_emotion.training.features import add_features
@@ -22,7 +23,10 @@ from mm_emotion.training.stages import collator_of, dataset_of
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A saved system's predictions on one part of a corpus, with what is needed to describe them."""
+    """A saved system's predictions on one part of a corpus, with what is needed to describe them.
+
+    Those of frames are in time, delayed and smoothed as the recipe says; `beside` are their values beside the metrics.
+    """
 
     folder: Path
     recipe: Recipe
@@ -32,6 +36,7 @@ class Evaluation:
     scenarios: list[str] | None
     notes: list[str]
     modalities: tuple[str, ...] = ()
+    beside: Mapping[str, float] = field(default_factory=dict)
 
 
 def recipe_of(folder: Path) -> Recipe:
@@ -47,7 +52,8 @@ def evaluate_folder(
 ) -> Evaluation:
     """Load a saved system and run it on one part of its recipe's split, all `modalities` but those named missing.
 
-    Raises CheckpointError when the folder holds no recipe, and the typed errors of corpus and split.
+    Raises CheckpointError when the folder lacks its recipe, or what frames need, and the typed errors of corpus and
+    split.
     """
     recipe = recipe_of(folder)
     model, processor = load_system(folder)
@@ -55,7 +61,11 @@ def evaluate_folder(
     notes = validate_split(corpus, split)
     rows = add_features(take(corpus, split, part), processor)
     # A system that was trained on single utterances is given single utterances.
-    prediction = predict(model, dataset_of(model, recipe, rows, processor), collator_of(model, modalities))
+    dataset, collator, beside = dataset_of(model, recipe, rows, processor), collator_of(model, modalities), {}
+    prediction = predict(model, dataset, collator)
+    if recipe.frames is not None:
+        outputs = Outputs.load(folder, recipe.frames)
+        prediction, beside = judge(model, recipe, dataset, collator, prediction, outputs)
     # The recipe's own model, as its training counts it: the encoders of a two-stage system have recipes of their own.
     own = model.dialogue if recipe.encoders else model
     saved = read_results(Path(folder) / "results.csv")
@@ -66,7 +76,7 @@ def evaluate_folder(
     scenarios = list(rows["scenario"]) if "scenario" in rows.column_names else None
     reads = {modality_of(key) for key in model.input_shapes()}
     read = tuple(name for name in MODALITIES if name in reads)
-    return Evaluation(Path(folder), recipe, prediction, part, facts, scenarios, notes, read)
+    return Evaluation(Path(folder), recipe, prediction, part, facts, scenarios, notes, read, beside)
 
 
 def encode_folder(folder: Path, corpus: Dataset, column: str, out: Path) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from datasets import Dataset
-from transformers import AutoConfig, AutoModel
 
 from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.data.corpus import MEDIA_COLUMNS, DialogueDataset
@@ -21,11 +20,10 @@ from mm_emotion.data.splits import Split, take
 from mm_emotion.errors import CorpusError, FeatureError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.features.word_vectors import start_from
-from mm_emotion.models import MODELS
-from mm_emotion.models.hierarchical.modeling_hierarchical import HierarchicalForEmotionRecognition
 from mm_emotion.models.late_fusion.modeling_late_fusion import LateFusionForEmotionRecognition
 from mm_emotion.models.modeling_emotion import EmotionPreTrainedModel
 from mm_emotion.schema import IGNORE_INDEX
+from mm_emotion.training.building import all_stages, build_model, children_of, compose, stage_one_recipe
 from mm_emotion.training.encoding import out_of_fold
 from mm_emotion.training.evaluation import predict
 from mm_emotion.training.features import made_columns
@@ -33,9 +31,23 @@ from mm_emotion.training.fine_tuning import start_from_model
 from mm_emotion.training.fitting import choose_complexity, choose_linear, choose_weights
 from mm_emotion.training.loop import train
 from mm_emotion.training.pretrained import KIND as PRETRAINED
-from mm_emotion.training.pretrained import kept_vectors, start_encoders, with_backbones
-from mm_emotion.training.recipe import FITTED, Encoder, Recipe, load_recipe
+from mm_emotion.training.pretrained import kept_vectors, start_encoders
+from mm_emotion.training.recipe import FITTED, Encoder, Recipe
 from mm_emotion.training.weights import load_best
+
+__all__ = [
+    "Job",
+    "all_stages",
+    "build_model",
+    "children_of",
+    "collator_of",
+    "compose",
+    "dataset_of",
+    "fit",
+    "fit_stage_one",
+    "fuse",
+    "stage_one_recipe",
+]
 
 
 @dataclass(frozen=True)
@@ -57,55 +69,6 @@ class Job:
     def folder(self, recipe: Recipe) -> Path:
         """Where the runs of a recipe live."""
         return self.out / recipe.name / f"seed{self.seed}"
-
-
-def build_model(recipe: Recipe, class_weights: Sequence[float] | None = None) -> torch.nn.Module:
-    """The untrained model of a recipe, with the names of its labels; raises RecipeError for an unknown model type.
-
-    That of a late fusion holds its children's systems.
-    """
-    names = recipe.label_names
-    settings = {
-        **with_backbones(recipe.model, recipe.pretrained),
-        "id2label": dict(enumerate(names)),
-        "label2id": {name: index for index, name in enumerate(names)},
-        "problem_type": "regression" if recipe.is_regression else "single_label_classification",
-    }
-    settings.pop("num_labels", None)
-    if class_weights is not None:
-        settings["class_weights"] = [float(weight) for weight in class_weights]
-    kinds = [config.model_type for config, _ in MODELS]
-    kind = settings.pop("model_type")
-    if kind not in kinds:
-        raise RecipeError("model.model_type", f"one of {', '.join(kinds)}", repr(kind))
-    if recipe.children:
-        return LateFusionForEmotionRecognition.from_children(
-            [_untrained(child) for child in children_of(recipe)], **settings
-        )
-    return AutoModel.from_config(AutoConfig.for_model(kind, **settings))
-
-
-def _untrained(recipe: Recipe) -> torch.nn.Module:
-    """The untrained system of a recipe: its model behind its encoders."""
-    model = build_model(recipe)
-    encoders = {modality: build_model(stage_one_recipe(item, recipe)) for modality, item in recipe.encoders.items()}
-    own_widths = {}
-    for modality, encoder in encoders.items():
-        if modality in recipe.features:
-            hidden = recipe.encoders[modality].output == "hidden_states"
-            made = encoder.config.representation_size if hidden else encoder.config.num_labels
-            own_widths[modality] = model.config.modality_dims[modality] - made
-    return compose(recipe, model, encoders, own_widths)
-
-
-def compose(
-    recipe: Recipe, model: torch.nn.Module, encoders: Mapping[str, torch.nn.Module], own_widths: dict[str, int]
-) -> torch.nn.Module:
-    """One checkpoint for a two-stage system: encoders and dialogue model, with the widths of its own vectors."""
-    if not encoders:
-        return model
-    outputs = [recipe.encoders[modality].output for modality in encoders]
-    return HierarchicalForEmotionRecognition.from_children(model, list(encoders.items()), outputs, own_widths)
 
 
 def fuse(recipe: Recipe, children: list[torch.nn.Module], rows: Dataset, job: Job) -> torch.nn.Module:
@@ -219,39 +182,6 @@ def _still_encoder(encoder: Encoder, recipe: Recipe, job: Job) -> torch.nn.Modul
         return None
     start_encoders(model, recipe)
     return model.to(job.accelerator.device).eval()
-
-
-def stage_one_recipe(encoder: Encoder, parent: Recipe) -> Recipe:
-    """The recipe of an encoder on its parent's corpus, labels and split, which both stages share."""
-    return _on_corpus_of(parent, encoder.recipe)
-
-
-def children_of(recipe: Recipe) -> list[Recipe]:
-    """The recipes that a late fusion combines, on its own corpus, labels and split."""
-    return [_on_corpus_of(recipe, name) for name in recipe.children]
-
-
-def all_stages(recipe: Recipe) -> list[Recipe]:
-    """Every recipe that a run of this one goes through, itself last."""
-    before = [stage_one_recipe(encoder, recipe) for encoder in recipe.encoders.values()] + children_of(recipe)
-    return [stage for earlier in before for stage in all_stages(earlier)] + [recipe]
-
-
-def _on_corpus_of(parent: Recipe, name: str) -> Recipe:
-    recipe = load_recipe(name)
-    own = {modality: parent.pretrained.get(modality, place) for modality, place in recipe.pretrained.items()}
-    if own != recipe.pretrained:
-        marks = "-".join(Path(own[modality]).name for modality in own)
-        recipe = replace(recipe, pretrained=own, name=f"{recipe.name}+{marks}")
-    if recipe.corpus == parent.corpus:
-        return recipe
-    changed = replace(recipe, corpus=parent.corpus)
-    if recipe.model.get("num_labels", len(changed.label_names)) != len(changed.label_names):
-        expected = f"{len(changed.label_names)} labels, as {parent.corpus.labels} has"
-        raise RecipeError(f"stage {recipe.name}", expected, recipe.model["num_labels"])
-    scenario = "" if parent.corpus.scenario == "all" else f"-{parent.corpus.scenario}"
-    name = f"{recipe.name}+{parent.corpus.labels}-{parent.corpus.split}{scenario}"
-    return replace(changed, name=name)
 
 
 def collator_of(model: torch.nn.Module, modalities: Sequence[str] | None = None) -> EmotionCollator:

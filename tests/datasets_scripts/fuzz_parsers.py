@@ -4,6 +4,7 @@ Run apart from the tests, under a limit on memory and on the seconds of each fil
 """
 
 import faulthandler
+import io
 import json
 import random
 import resource
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets_scripts._arff import read_arff
+from datasets_scripts._bclstm import read_arrays, table_rows
 from datasets_scripts._builder import Manifest
 from datasets_scripts._csd import Sequence, words_of
 from datasets_scripts._frames import read_frames
@@ -86,6 +88,23 @@ Ses01F_impro01_M000 :Frustration; ()
 LISTED = b"""{"utt_id": "Ses01F_impro01_F000", "conv6_label": 2, "conv6_pos": 0, "split": "train"}
 {"utt_id": "Ses01F_impro01_M000", "conv6_label": -1, "conv6_pos": 1, "split": "train"}
 """
+VECTORS = b"""utt_id,video_id,segment,sentiment,split,interval_s,label_binary,text_cnn100,audio_opensmile73
+v_1,v,1,-1.5,train,0.5 1,0,1 2 3,1 -inf
+v_2,v,2,2,test,1 2.5,1,4 5 6,
+"""
+
+
+def _good_npz() -> bytes:
+    held = io.BytesIO()
+    np.savez(
+        held,
+        utt_id=["v_1", "v_2"],
+        video_id=["v", "v"],
+        segment=[1, 2],
+        sentiment=[-1.5, 2],
+        text_cnn100=np.ones((2, 3), np.float32),
+    )
+    return held.getvalue()
 
 
 def _csd(path: Path) -> None:
@@ -131,6 +150,8 @@ PARSERS: dict[str, tuple[str, Callable[[Path], object], bytes]] = {
     "iemocap_rater": ("Ses01F_impro01_e2_cat.txt", lambda path: read_raters(path.parent, Manifest()), RATER),
     "iemocap_labels": ("labels.jsonl", read_dialogue_labels, LISTED),
     "csd": ("x.csd", _csd, b""),
+    "vectors_csv": ("x.csv", lambda path: table_rows(path, read_arrays(path), Manifest()), VECTORS),
+    "vectors_npz": ("x.npz", lambda path: table_rows(path, read_arrays(path), Manifest()), _good_npz()),
 }
 """Name -> file name, what reads it, and a good file."""
 

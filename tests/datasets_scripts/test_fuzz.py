@@ -11,6 +11,7 @@ SCRIPT = Path(__file__).with_name("fuzz_parsers.py")
 NAMES = (
     *("table_csv", "table_jsonl", "table_tsv", "arff", "frames_arff", "frames_csv", "meld", "csd"),
     *("iemocap_transcription", "iemocap_summary", "iemocap_rater", "iemocap_labels"),
+    *("vectors_csv", "vectors_npz"),
 )
 
 

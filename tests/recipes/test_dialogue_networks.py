@@ -8,9 +8,9 @@ import torch
 from accelerate import Accelerator
 
 from mm_emotion.data.collator import EmotionCollator
+from mm_emotion.training.building import all_stages, build_model, untrained_system
 from mm_emotion.training.loop import train
 from mm_emotion.training.recipe import list_recipes, load_recipe
-from mm_emotion.training.stages import _untrained, all_stages, build_model
 
 from .test_utterance_networks import Utterances
 
@@ -59,7 +59,7 @@ def shrunk(settings):
 def test_the_whole_system_builds_in_full_size(name):
     recipe = load_recipe(name)
     with torch.device("meta"):
-        model, system = build_model(recipe), _untrained(recipe)
+        model, system = build_model(recipe), untrained_system(recipe)
     made = {column for stage in all_stages(recipe) for column in stage.features}
     assert made <= system.input_shapes().keys()
     assert system.config.is_causal == model.config.is_causal

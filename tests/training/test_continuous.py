@@ -6,11 +6,15 @@ from datasets import Dataset
 
 from mm_emotion.data.delay import advance_labels
 from mm_emotion.data.splits import resolve_split
-from mm_emotion.errors import RecipeError
+from mm_emotion.errors import CheckpointError, RecipeError
 from mm_emotion.metrics.delay import delayed
 from mm_emotion.metrics.outputs import SCALINGS
+from mm_emotion.training.continuous import FILE_NAME
+from mm_emotion.training.evaluation import read_results
 from mm_emotion.training.recipe import parse_recipe
+from mm_emotion.training.report import write_report
 from mm_emotion.training.reproduction import run_seed
+from mm_emotion.training.saved import evaluate_folder
 
 LAG = 4
 RECIPE = """
@@ -97,6 +101,48 @@ def test_late_fusion_by_linear_regression(frames, tmp_path):
     assert found["concordance_correlation_fitted_on_itself/none"] >= found["concordance_correlation"] - 0.01
     assert 0.5 < found["concordance_correlation_leave_one_recording_out/none"] <= 1
     assert "importance_fitted_on_itself/audio" in found
+
+
+def evaluated(outcome, rows, part, tmp_path):
+    """The values that an evaluation of the saved system writes, by metric."""
+    text = write_report(evaluate_folder(outcome.model_folder, rows, part), tmp_path / "report")
+    assert "| annotation_delay | 0.400 |" in text
+    return {row["metric"]: float(row["value"]) for row in read_results(tmp_path / "report" / "results.csv")}
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_saved_system_is_evaluated_to_the_figures_of_its_run(frames, tmp_path, part):
+    smoothed = RECIPE.replace("delays: DELAYS", "delays: [0.2, 0.4], smoothing: median, smoothing_width: 0.5")
+    outcome = run(smoothed, frames, tmp_path, MODALITY="audio")
+    ran = {name: value for name, value in values(outcome, part).items() if "/delay_" not in name}
+    assert evaluated(outcome, frames, part, tmp_path) == pytest.approx(ran, abs=2e-6)
+    assert ran["concordance_correlation/std_ratio"] != ran["concordance_correlation"] > 0.8
+    # On other rows the constants of the scalings are still those of the labels that the run learned from.
+    half = frames.map(lambda row: {"affect": [row["affect"][0] / 2] if row["split"] == "train" else row["affect"]})
+    assert evaluated(outcome, half, part, tmp_path) == pytest.approx(ran, abs=2e-6)
+
+
+def test_a_saved_fusion_is_evaluated_to_the_figures_of_its_run(frames, tmp_path):
+    children = []
+    for modality in ("text", "audio"):
+        path = tmp_path / f"{modality}.yaml"
+        path.write_text(RECIPE.replace("MODALITY", modality).replace("DELAYS", "[0.4]"))
+        children.append(str(path))
+    outcome = run(FUSED, frames, tmp_path, CHILDREN=str(children))
+    found = evaluated(outcome, frames, "test", tmp_path)
+    assert found == pytest.approx(values(outcome), abs=2e-6) and "importance/audio" in found
+
+
+def test_a_saved_system_of_frames_without_its_delay_is_refused(frames, tmp_path):
+    outcome = run(RECIPE, frames, tmp_path, MODALITY="audio", DELAYS="[0.4]")
+    path = outcome.model_folder / FILE_NAME
+    for text in ("{", "[]", '{"delay": 0.4, "labels": {"low": 0}}', '{"delay": 0.4, "labels": {"mean": 0}}'):
+        path.write_text(text)
+        with pytest.raises(CheckpointError, match=FILE_NAME):
+            evaluate_folder(outcome.model_folder, frames)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=FILE_NAME):
+        evaluate_folder(outcome.model_folder, frames)
 
 
 @pytest.mark.parametrize(

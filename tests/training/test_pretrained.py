@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 from mm_emotion.data.splits import resolve_split
 from mm_emotion.errors import CheckpointError, RecipeError
 from mm_emotion.pipeline import load_system
-from mm_emotion.training import pretrained, stages
+from mm_emotion.training import building, pretrained, stages
 from mm_emotion.training.loop import train
 from mm_emotion.training.pretrained import features_of, parameter_groups, start_encoders, with_backbones
 from mm_emotion.training.recipe import Training, list_recipes, load_recipe, parse_recipe
@@ -252,7 +252,7 @@ def test_every_recipe_with_one_takes_steps_in_small(name, rows, place, tmp_path,
                     part["vectors"] = {"text": 4}
         return replace(recipe, model=model, pretrained=own, training=training, corpus=corpus_of, features=features)
 
-    monkeypatch.setattr(stages, "load_recipe", small)
+    monkeypatch.setattr(building, "load_recipe", small)
     recipe = small(name)
     if "audio" in build_model(recipe).config.modalities:
         rows = rows.add_column("audio", [[0.1 * (i % 7), *[0.5] * 15] for i in range(len(rows))])

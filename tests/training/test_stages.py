@@ -86,7 +86,7 @@ def test_predictions_of_wide_inputs_come_in_small_batches(corpus, monkeypatch):
         return EmotionCollator(2)(items)
 
     whole = predict(model, dataset, collate)
-    monkeypatch.setattr("mm_emotion.training.evaluation._BATCH_VALUES", 3)
+    monkeypatch.setattr("mm_emotion.training.prediction._BATCH_VALUES", 3)
     again = predict(model, dataset, collate)
     assert sizes[0] == len(dataset)
     assert max(sizes[1:]) == 3

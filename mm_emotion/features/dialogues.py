@@ -1,0 +1,44 @@
+"""Dialogues as the processor is called with them: the keys of an utterance, their order, who speaks."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from mm_emotion.errors import FeatureError
+from mm_emotion.features.column import check_known
+
+UTTERANCE_KEYS = (
+    *("text", "transcript", "audio", "audio_path", "video", "video_path", "mocap", "start", "end", "speaker", "party"),
+    *("label", "affect", "utterance_id", "dialogue_id", "position", "split"),
+)
+"""The keys of one utterance in a call of the processor: its own media and the columns of every prepared dataset."""
+
+
+def check_dialogue(dialogue: Sequence[dict]) -> None:
+    """Raise FeatureError for what is no dictionary, an unknown key, or a `position` that does not rise."""
+    for utterance in dialogue:
+        if not isinstance(utterance, dict):
+            raise FeatureError("utterance", "a dictionary", type(utterance).__name__)
+        check_known("utterance", utterance, UTTERANCE_KEYS)
+    positions = [utterance["position"] for utterance in dialogue if utterance.get("position") is not None]
+    for before, after in pairwise(positions):
+        if after <= before:
+            raise FeatureError("position", f"more than {before}, that of an utterance before", after)
+
+
+def party_numbers(dialogue: Sequence[dict]) -> list[int]:
+    """The party of each utterance: `party`, or else each `speaker` numbered by first appearance, or else one for all.
+
+    Errors: FeatureError for a party or speaker that only some of the utterances have.
+    """
+    for key in ("party", "speaker"):
+        values = [utterance.get(key) for utterance in dialogue]
+        missing = [value is None for value in values]
+        if all(missing):
+            continue
+        if any(missing):
+            raise FeatureError(key, "a value for each utterance of the dialogue, or for none", f"{values}")
+        if key == "party":
+            return values
+        numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(values))}
+        return [numbers[speaker] for speaker in values]
+    return [0] * len(dialogue)
