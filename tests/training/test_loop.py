@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from mm_emotion.data.collator import EmotionCollator
 from mm_emotion.data.corpus import DialogueDataset
 from mm_emotion.errors import CheckpointError, TrainingError
-from mm_emotion.training import loop
+from mm_emotion.training import loop, run_state
 from mm_emotion.training.loop import cropped, epoch_order, train
 from mm_emotion.training.recipe import parse_recipe
 from mm_emotion.training.stages import build_model
@@ -198,10 +198,10 @@ def test_averaged_weights_are_what_is_kept(tmp_path, parts):
     steps = []
     torch.manual_seed(3)
     again = build_model(RECIPE)
-    update = loop.AveragedModel.update_parameters
+    update = run_state.AveragedModel.update_parameters
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            loop.AveragedModel, "update_parameters", lambda self, m: (steps.append(weights(m)), update(self, m))
+            run_state.AveragedModel, "update_parameters", lambda self, m: (steps.append(weights(m)), update(self, m))
         )
         train(
             again, parts[0], {"validation": parts[1]}, training, seed=3, folder=tmp_path / "again",

@@ -158,7 +158,7 @@ def test_a_second_start_takes_finished_stages_as_they_are(recipe, words, split, 
     def no_step(*arguments):
         raise AssertionError("a finished run was trained again")
 
-    monkeypatch.setattr(loop._Run, "step", no_step)
+    monkeypatch.setattr(loop.Run, "step", no_step)
     second = run(recipe, words, split, tmp_path)
     assert np.array_equal(first.predictions["test"].logits, second.predictions["test"].logits)
 
