@@ -13,7 +13,7 @@ KEY = ("op", "shape", "dtype", "direction")
 def show(rows: list[dict[str, object]], left_out: dict[str, str]) -> None:
     """Print the rows of one case, and why others are missing."""
     for row in rows:
-        percent = f"{row['percent_of_peak']:.0f} % of peak"
+        percent = "" if row["percent_of_peak"] is None else f"{row['percent_of_peak']:.0f} % of peak"
         megabytes = "" if row.get("extra_mb") is None else f"{row['extra_mb']} MB"
         late = f"p95 {row['p95_ms']} ms of {row['calls']}" if "p95_ms" in row else ""
         print(f"  {row['contender']:42} {row['median_ms']:>9} ms {row['ratio']:>7} x {percent:>17} {megabytes}{late}")
@@ -56,9 +56,9 @@ def table(rows: list[dict[str, object]], facts: dict[str, object]) -> str:
         "|" + "---|" * (len(TITLES) + 3),
     ]
     for row in rows:
-        megabytes, first = row.get("extra_mb"), row.get("first_call_s", 0)
+        first = row.get("first_call_s", 0)
         slow = first > 2 + row["median_ms"] / 1e3 * 2
         cells = [*(row[name] for name in COLUMNS), row.get("p95_ms", "")]
-        cells += ["" if megabytes is None else megabytes, first if slow else ""]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        cells += [row.get("extra_mb"), first if slow else ""]
+        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"

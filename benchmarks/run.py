@@ -14,11 +14,13 @@ import machine
 import product
 import report
 import scan
+import startup
 import torch
 import training
 from timing import BusyMachineError, measure, wait_for_quiet
 
-GROUPS = {"scan": scan, "fusion": fusion, "product": product, "epoch": training, "latency": latency}
+GROUPS = {"scan": scan, "fusion": fusion, "product": product}
+GROUPS |= {"epoch": training, "latency": latency, "startup": startup}
 
 
 def main() -> int:

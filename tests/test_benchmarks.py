@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,35 @@ def test_every_causal_dialogue_family_is_in_the_benchmark_of_latency(benchmark):
     families = {fields["model_type"] for fields in benchmark("latency").FAMILIES.values()}
     assert families == {"dialogue_rnn", "bc_lstm", "memnet", "cmn", "icon"}
     assert len(list(benchmark("latency").cases("cpu"))) == 6
+
+
+def test_a_prediction_by_a_fresh_process_is_checked(benchmark):
+    startup = benchmark("startup")
+    contest = startup.case(seconds=0.5).build()
+    assert list(contest.contenders) == ["import transformers", "import mm_emotion", startup.HELP, startup.PREDICT]
+    found = {startup.HELP: " ".join(startup.COMMANDS), startup.PREDICT: contest.contenders[startup.PREDICT]()}
+    contest.check(found)
+    for broken, message in [({startup.HELP: "usage"}, "prepare"), ({startup.PREDICT: ""}, "no row")]:
+        with pytest.raises(AssertionError, match=message):
+            contest.check(found | broken)
+
+
+def test_a_process_is_timed_with_its_own_work_and_counts_no_operations(benchmark, limits, monkeypatch):
+    startup, report = benchmark("startup"), benchmark("report")
+    monkeypatch.setattr(startup, "PROCESSES", {"sums": ("-S", "-c", "sum(range(6_000_000))"), "none": ("-S", "-c", "")})
+    monkeypatch.setattr(startup, "check", lambda results: None)
+    rows, _ = benchmark("timing").measure(startup.case(0.5), 1, "cpu", limits)
+    assert [row["contender"] for row in rows] == ["sums", "none"]
+    assert rows[0]["processor_ms"] > 2 * rows[1]["processor_ms"] > 0
+    facts = {"clock": "cpu", "processor": "", "threads": 1, "torch": "", "commit": "", "load": []}
+    page = report.table(rows, facts | {"product_gflops": {}, "fma_gflops": None})
+    assert page.splitlines()[-2].endswith(" | 1.0 |  |  |  |  |  |")
+    report.show(rows, {})
+
+
+def test_a_process_that_fails_ends_the_benchmark(benchmark, tmp_path):
+    with pytest.raises(subprocess.CalledProcessError):
+        benchmark("startup").fresh_process(tmp_path, ("-S", "-c", "raise SystemExit(3)"))
 
 
 def test_a_wrong_contender_is_found_before_it_is_timed(benchmark, limits, monkeypatch):
