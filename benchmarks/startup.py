@@ -61,6 +61,7 @@ def fresh_process(folder: Path, words: tuple[str, ...]) -> str:
     """What a new Python with this checkout prints; raises CalledProcessError where it fails."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     own = {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    own["PYTHONDONTWRITEBYTECODE"] = ""  # as in an installed package: compiled once
     command = [sys.executable, *words]
     done = subprocess.run(
         command, cwd=folder, env=os.environ | own, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True
