@@ -56,8 +56,8 @@ def table(rows: list[dict[str, object]], facts: dict[str, object]) -> str:
         "|" + "---|" * (len(TITLES) + 3),
     ]
     for row in rows:
-        megabytes, first = row.get("extra_mb"), row.get("first_call_s", 0)
+        first = row.get("first_call_s", 0)
         slow = first > 2 + row["median_ms"] / 1e3 * 2
-        cells = [*(row[name] for name in COLUMNS), row.get("p95_ms"), megabytes, first if slow else None]
+        cells = [*(row[name] for name in COLUMNS), row.get("p95_ms"), row.get("extra_mb"), first if slow else None]
         lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ import machine
 import product
 import report
 import scan
+import startup
 import torch
 import training
 from timing import BusyMachineError, measure, wait_for_quiet
@@ -26,6 +27,7 @@ GROUPS = {
     "epoch": training,
     "latency": latency,
     "alignment": alignment,
+    "startup": startup,
 }
 
 

@@ -1,6 +1,7 @@
 """Timing contenders in turn, and refusing where the machine is too busy for a figure to mean anything."""
 
 import os
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class Case:
     shape: str
     direction: str  # "forward", "forward+backward" or, of what is no network, "call"
     build: Callable[[], Contest]
-    flops: float | None  # of the forward or of both, as the best contender computes it; None: no rate and no floor
+    flops: float | None = None  # of the forward or of both, as the best contender computes it; None: no rate
     streamed: tuple[float, float] = (0, 1)  # bytes that must be read or written, out of a working set of how many
     dtype: str = "float32"
     device: str = "cpu"
@@ -47,7 +48,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        return f"{self.op} {self.shape} {self.direction} {self.dtype}"
+        return f"{self.op} {self.shape} {self.direction} {self.dtype}".rstrip()
 
 
 def agree(results: dict[str, object], dtype: str = "float32") -> None:
@@ -67,9 +68,15 @@ def agree(results: dict[str, object], dtype: str = "float32") -> None:
             )
 
 
+def processor_seconds() -> float:
+    """Processor time of this process and of those that it has waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
 def elapsed(run: Contender, times: int = 1, device: str = "cpu") -> tuple[float, float]:
     """Wall and processor seconds of one call, on average over `times` in a row."""
-    wall, processor = time.perf_counter(), time.process_time()
+    wall, processor = time.perf_counter(), processor_seconds()
     if device == "cuda":
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
@@ -79,8 +86,8 @@ def elapsed(run: Contender, times: int = 1, device: str = "cpu") -> tuple[float,
     if device == "cuda":
         end.record()
         torch.cuda.synchronize()
-        return begin.elapsed_time(end) / 1e3 / times, (time.process_time() - processor) / times
-    return (time.perf_counter() - wall) / times, (time.process_time() - processor) / times
+        return begin.elapsed_time(end) / 1e3 / times, (processor_seconds() - processor) / times
+    return (time.perf_counter() - wall) / times, (processor_seconds() - processor) / times
 
 
 def quiet() -> bool:

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 SIZES, LENGTHS = (5, 4, 3, 2), torch.tensor([4, 2, 3])
+WITHOUT_CHANCE = {"dropout": 0.0, "emotion_dropout": 0.0, "recurrent_dropout": 0.0}  # so few values drop too unevenly
 SMALL_MODEL = {"global_size": 4, "party_size": 3, "emotion_size": 2, "hidden_size": 3, "modality_dims": {"text": 5}}
 
 
@@ -99,7 +101,7 @@ def test_contenders_for_the_fusions_agree(benchmark, limits, monkeypatch, direct
 def test_whole_jobs_agree_with_the_transcription(benchmark, limits, kind):
     training = benchmark("training")
     lengths = LENGTHS if kind == "batch_case" else LENGTHS.tolist()
-    case = getattr(training, kind)("tiny", lengths, "cpu", **SMALL_MODEL)
+    case = getattr(training, kind)("tiny", lengths, "cpu", **SMALL_MODEL, **WITHOUT_CHANCE)
     rows, _ = benchmark("timing").measure(case, 1, "cpu", limits)
     assert [row["contender"] for row in rows][0::2] == ["literal transcription", "floor"]
 
@@ -136,6 +138,35 @@ def test_contenders_for_word_alignment_agree_and_have_no_rate(benchmark, limits)
     assert [len(array) for array in first] == [10, 10]
     with pytest.raises(AssertionError, match="ours"):
         alignment.same({"literal loop": first, "ours": tuple(array + 2e-6 for array in others[-1])})
+
+
+def test_a_prediction_by_a_fresh_process_is_checked(benchmark):
+    startup = benchmark("startup")
+    contest = startup.case(seconds=0.5).build()
+    assert list(contest.contenders) == ["import transformers", "import mm_emotion", startup.HELP, startup.PREDICT]
+    found = {startup.HELP: " ".join(startup.COMMANDS), startup.PREDICT: contest.contenders[startup.PREDICT]()}
+    contest.check(found)
+    for broken, message in [({startup.HELP: "usage"}, "prepare"), ({startup.PREDICT: ""}, "no row")]:
+        with pytest.raises(AssertionError, match=message):
+            contest.check(found | broken)
+
+
+def test_a_process_is_timed_with_its_own_work_and_counts_no_operations(benchmark, limits, monkeypatch):
+    startup, report = benchmark("startup"), benchmark("report")
+    monkeypatch.setattr(startup, "PROCESSES", {"sums": ("-S", "-c", "sum(range(6_000_000))"), "none": ("-S", "-c", "")})
+    monkeypatch.setattr(startup, "check", lambda results: None)
+    rows, _ = benchmark("timing").measure(startup.case(0.5), 1, "cpu", limits)
+    assert [row["contender"] for row in rows] == ["sums", "none"]
+    assert rows[0]["processor_ms"] > 2 * rows[1]["processor_ms"] > 0
+    facts = {"clock": "cpu", "processor": "", "threads": 1, "torch": "", "commit": "", "load": []}
+    page = report.table(rows, facts | {"product_gflops": {}, "fma_gflops": None})
+    assert page.splitlines()[-2].endswith(" | 1.0 |  |  |  |  |  |")
+    report.show(rows, {})
+
+
+def test_a_process_that_fails_ends_the_benchmark(benchmark, tmp_path):
+    with pytest.raises(subprocess.CalledProcessError):
+        benchmark("startup").fresh_process(tmp_path, ("-S", "-c", "raise SystemExit(3)"))
 
 
 def test_a_wrong_contender_is_found_before_it_is_timed(benchmark, limits, monkeypatch):

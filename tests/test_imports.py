@@ -150,7 +150,13 @@ def test_every_room_has_its_line_in_the_table():
     assert {room_of(module) for module in FILES} <= set(ALLOWED)
 
 
-def test_importing_the_package_leaves_optional_libraries_alone():
-    script = "import sys, mm_emotion; print(*{'gradio', 'opensmile', 'av', 'sklearn', 'matplotlib'} & set(sys.modules))"
+HEAVY = ("gradio", "opensmile", "av", "sklearn", "matplotlib", "pandas", "datasets", "evaluate", "pyarrow")
+HEAVY += ("scipy.signal", "scipy.stats", "scipy.ndimage")
+"""Libraries, optional or slow to load, that neither importing transformers nor starting needs."""
+
+
+@pytest.mark.parametrize("start", ["import mm_emotion", "from mm_emotion.__main__ import parse; parse(['--help'])"])
+def test_starting_leaves_optional_and_heavy_libraries_alone(start):
+    script = f"import atexit, sys; atexit.register(lambda: print('loaded:', *{set(HEAVY)} & set(sys.modules))); {start}"
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout.strip()) == (0, ""), run.stdout + run.stderr
+    assert (run.returncode, run.stdout.splitlines()[-1:]) == (0, ["loaded:"]), run.stdout + run.stderr

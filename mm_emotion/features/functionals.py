@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import scipy  # its parts load when they are first used, which some do slowly
 from scipy.fft import dct, irfft, next_fast_len, rfft
-from scipy.ndimage import median_filter, uniform_filter1d
-from scipy.signal import find_peaks, get_window, resample_poly
 
 from mm_emotion.errors import FeatureError
 from mm_emotion.features.sound import checked_waveform
@@ -70,7 +69,7 @@ def acoustic_functionals(waveform: np.ndarray, sampling_rate: int) -> np.ndarray
     power, energy, crossings = _spectra(signal, rate)
     active = (energy > np.percentile(energy, 95) - _ACTIVE_RANGE) & (energy > 10 * np.log10(_FLOOR) + 3)
     voiced = active & (harmonicity > _VOICED_CORRELATION)
-    pitch[voiced] = median_filter(pitch[voiced], 5)
+    pitch[voiced] = scipy.ndimage.median_filter(pitch[voiced], 5)
     shapes = _shapes(power, crossings, rate)  # (F, 7)
     cepstra = _cepstra(power, rate)  # (F, 12)
     values = [
@@ -93,7 +92,7 @@ def _checked(waveform: np.ndarray, sampling_rate: int) -> tuple[np.ndarray, floa
     rate = float(sampling_rate)
     factor = int(rate // 16000)
     if factor > 1:
-        signal, rate = resample_poly(signal, 1, factor), rate / factor
+        signal, rate = scipy.signal.resample_poly(signal, 1, factor), rate / factor
     shortest = int(np.ceil(_PITCH_WINDOW * rate)) + 1
     return np.pad(signal, (0, max(0, shortest - len(signal)))), rate
 
@@ -103,7 +102,7 @@ def _frames(signal: np.ndarray, rate: float, seconds: float) -> np.ndarray:
     width = round(seconds * rate)
     missing = round(_PITCH_WINDOW * rate) - width
     starts = missing // 2 + np.round(np.arange(0, (len(signal) - width - missing) / rate, _HOP) * rate).astype(int)
-    return np.lib.stride_tricks.sliding_window_view(signal, width)[starts] * get_window("hann", width)
+    return np.lib.stride_tricks.sliding_window_view(signal, width)[starts] * scipy.signal.get_window("hann", width)
 
 
 def _pitch(signal: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +116,7 @@ def _pitch(signal: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
         lags = irfft(np.abs(rfft(rows, size, axis=-1)) ** 2, size, axis=-1)[..., : longest + 2]
         return lags / np.maximum(lags[..., :1], width * _FLOOR)
 
-    lags = correlation(frames) / correlation(get_window("hann", width))  # (F, L)
+    lags = correlation(frames) / correlation(scipy.signal.get_window("hann", width))  # (F, L)
     before, here, after = lags[:, shortest - 1 : -2], lags[:, shortest:-1], lags[:, shortest + 1 :]
     peak = (here >= before) & (here > after)
     score = np.where(peak, here - _OCTAVE_COST * np.log2(np.arange(shortest, longest + 1)), -np.inf)
@@ -133,7 +132,7 @@ def _spectra(signal: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray, n
     """Power (F, K) of each frequency bin, energy (F,) in dB and zero crossings (F,) in kHz."""
     frames = _frames(signal, rate, _SPECTRAL_WINDOW)  # (F, W)
     width = frames.shape[1]
-    window_power = np.square(get_window("hann", width)).sum()
+    window_power = np.square(scipy.signal.get_window("hann", width)).sum()
     energy = 10 * np.log10(np.square(frames).sum(axis=1) / window_power + _FLOOR)
     crossings = np.count_nonzero(np.diff(np.signbit(frames[:, 1:]), axis=1), axis=1) / width * rate / 1000
     power = np.abs(rfft(frames, next_fast_len(width, real=True), axis=1)) ** 2 / window_power
@@ -200,8 +199,8 @@ def _voicing(pitch: np.ndarray, harmonicity: np.ndarray, energy: np.ndarray, voi
 
 
 def _rhythm(energy: np.ndarray, active: np.ndarray, voiced: np.ndarray, duration: float) -> list[float]:
-    smooth = uniform_filter1d(uniform_filter1d(energy, 5), 5)
-    peaks, _ = find_peaks(smooth, prominence=2.0, distance=8)
+    smooth = scipy.ndimage.uniform_filter1d(scipy.ndimage.uniform_filter1d(energy, 5), 5)
+    peaks, _ = scipy.signal.find_peaks(smooth, prominence=2.0, distance=8)
     peaks = peaks[voiced[peaks]]  # a syllable has a voiced nucleus
     deviation = np.diff(peaks).std() * _HOP if len(peaks) > 2 else 0.0
     spoken = np.flatnonzero(active)

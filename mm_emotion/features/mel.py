@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
+import scipy  # its parts load when they are first used, which some do slowly
 from scipy.fft import next_fast_len, rfft
-from scipy.signal import get_window
 
 from mm_emotion.errors import FeatureError
 from mm_emotion.features.short_term import short_term_features
@@ -77,7 +77,7 @@ def log_mel(
     if not 0 <= lowest < top <= sampling_rate / 2:
         raise FeatureError("lowest and highest", f"0 <= lowest < highest <= {sampling_rate / 2} Hz", (lowest, highest))
     size = next_fast_len(_size(width, sampling_rate, bands, lowest, top), real=True)
-    taper = get_window("hann", width)
+    taper = scipy.signal.get_window("hann", width)
     filters = _filters(size, sampling_rate, bands, lowest, top)  # (K, M)
     frames = windows_of(signal, width, step)  # (T, W), a view
     values = np.empty((len(frames), bands), dtype=np.float32)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import scipy  # its parts load when they are first used, which some do slowly
 import soundfile
-from scipy.signal import resample_poly
 
 from mm_emotion.errors import FeatureError
 from mm_emotion.features.media import audio_track_seconds, one_channel, read_audio_track
@@ -69,7 +69,7 @@ def resample(waveform: np.ndarray, rate: int, target: int | None) -> tuple[np.nd
     if not (rate > 0 and float(rate).is_integer()):
         raise FeatureError("sampling_rate", "a whole number of Hz above 0", rate)
     divisor = math.gcd(int(rate), target)
-    return resample_poly(waveform, target // divisor, int(rate) // divisor), target
+    return scipy.signal.resample_poly(waveform, target // divisor, int(rate) // divisor), target
 
 
 def checked_waveform(waveform: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import os
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+import scipy  # its parts load when they are first used, which some do slowly
 
 from mm_emotion.errors import FeatureError
 from mm_emotion.features.sound import audio_seconds, read_audio
@@ -39,7 +39,7 @@ def speech_stretches(
         return []
     floor = max(quiet + _ABOVE_NOISE, loud - _RANGE) if loud - quiet > _ABOVE_NOISE else -np.inf
     runs = _without_short(_joined(_runs(levels > floor), round(pause / _FRAME)), shortest / _FRAME)
-    smooth = uniform_filter1d(levels, 11, mode="nearest")
+    smooth = scipy.ndimage.uniform_filter1d(levels, 11, mode="nearest")
     pieces = [piece for run in _widened(runs, len(levels)) for piece in _cut(run, smooth, round(longest / _FRAME))]
     seconds = audio_seconds(path)
     return [(start * _FRAME, min(end * _FRAME, seconds)) for start, end in pieces]
