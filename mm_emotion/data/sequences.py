@@ -8,11 +8,11 @@ speaker "", so that no split passes for speaker-independent.
 
 import os
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from datasets import Dataset, Features, List, Value
 
+from mm_emotion.data.arrays import opened
 from mm_emotion.data.rows import CONTRACT_COLUMNS, check_rows
 from mm_emotion.errors import CorpusError
 from mm_emotion.schema import AFFECT_DIMENSIONS, SPLITS
@@ -72,11 +72,8 @@ def _scale(values: np.ndarray) -> np.ndarray:
 def _read(file: Path) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise CorpusError(str(file), "an npz file of sequences", "no such file")
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (BadZipFile, ValueError, OSError, EOFError) as error:
-        raise CorpusError(str(file), "an npz file without pickled objects", error) from error
+    with opened(file) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def _array(file: Path, arrays: dict[str, np.ndarray], name: str, axes: int) -> np.ndarray:

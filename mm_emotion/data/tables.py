@@ -8,11 +8,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, List, Value
 
+from mm_emotion.data.arrays import opened
 from mm_emotion.data.rows import CONTRACT_COLUMNS, check_rows
 from mm_emotion.errors import CorpusError
 from mm_emotion.schema import AFFECT_DIMENSIONS, IEMOCAP_CODES, IEMOCAP_VOTES, LABEL_SETS
@@ -234,17 +234,12 @@ def _number(rows: list[dict]) -> None:
 def _join(file: Path, name: str, arrays: Sequence[str], utterance_ids: Sequence[str]) -> list[np.ndarray | None]:
     if not file.is_file():
         raise CorpusError(f"features of {name}", "an npz file", f"{file}, which is not there")
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            missing = [key for key in ("utt_id", *arrays) if key not in archive.files]
-            if missing:
-                raise CorpusError(str(file), f"arrays among {', '.join(archive.files)}", ", ".join(missing))
-            parts = [archive[key].astype(np.float32) for key in arrays]
-            found = {key: number for number, key in enumerate(archive["utt_id"].tolist())}
-    except (BadZipFile, ValueError, OSError) as error:
-        if isinstance(error, CorpusError):
-            raise
-        raise CorpusError(str(file), "an npz file without pickled objects", error) from None
+    with opened(file) as archive:
+        missing = [key for key in ("utt_id", *arrays) if key not in archive.files]
+        if missing:
+            raise CorpusError(str(file), f"arrays among {', '.join(archive.files)}", ", ".join(missing))
+        parts = [archive[key].astype(np.float32) for key in arrays]
+        found = {key: number for number, key in enumerate(archive["utt_id"].tolist())}
     table = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)  # (N, D)
     absent = sum(key not in found for key in utterance_ids)
     if absent == len(utterance_ids):

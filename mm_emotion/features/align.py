@@ -196,10 +196,11 @@ def _overlaps(words: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     last = np.searchsorted(rows[:, 0], words[:, 1], side="left")
     counts = np.maximum(last - first, 0)
     word = np.repeat(np.arange(len(words)), counts)
-    row = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
-    clipped = np.stack([np.maximum(words[word, 0], rows[row, 0]), np.minimum(words[word, 1], rows[row, 1])], 1)
-    meets = clipped[:, 1] - clipped[:, 0] > TOUCH
-    return word[meets], row[meets], clipped[meets]
+    row = np.arange(len(word)) + np.repeat(first - np.cumsum(counts) + counts, counts)
+    begin = np.maximum(np.repeat(words[:, 0], counts), rows[:, 0].take(row))
+    end = np.minimum(np.repeat(words[:, 1], counts), rows[:, 1].take(row))
+    meets = np.flatnonzero(end - begin > TOUCH)
+    return word[meets], row[meets], np.stack([begin[meets], end[meets]], 1)
 
 
 def _imputed(segments: Segments, words: Segments) -> Segments:
