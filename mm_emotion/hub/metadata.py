@@ -6,10 +6,8 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData
 
 from mm_emotion.hub.system import System
 from mm_emotion.hub.terms import Consent, corpus_title
+from mm_emotion.models.card import task_of
 from mm_emotion.training.evaluation import LEGACY
-
-TASKS = {"audio": "audio-classification", "visual": "video-classification", "text": "text-classification"}
-"""Modality -> task of the Hub; a system of several has the first of these."""
 
 TITLES = {
     "accuracy": "accuracy",
@@ -25,7 +23,7 @@ TITLES = {
 def metadata_of(system: System, repository: str, consent: Consent | None) -> ModelCardData:
     """The head of the card; it has no licence where none was stated."""
     recipe = system.recipe
-    task = next((TASKS[name] for name in TASKS if name in system.modalities), None)
+    task = task_of(system.modalities)
     results = [
         EvalResult(
             task_type=task or "other",

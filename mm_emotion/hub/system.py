@@ -9,8 +9,8 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from mm_emotion.features.processor import EmotionProcessor
+from mm_emotion.models.card import modalities_of
 from mm_emotion.models.configuration_emotion import EmotionConfig
-from mm_emotion.schema import MODALITIES
 from mm_emotion.training.confusion import Confusion, read_confusion
 from mm_emotion.training.evaluation import LEGACY, read_results
 from mm_emotion.training.recipe import Recipe
@@ -47,8 +47,7 @@ class System:
     @cached_property
     def modalities(self) -> list[str]:
         """What the model reads, words counted as text."""
-        read = {"text" if key == "input_ids" else key for key in self.model.input_shapes()}
-        return [modality for modality in MODALITIES if modality in read]
+        return modalities_of(self.model)
 
     @cached_property
     def confusion(self) -> Confusion | None:

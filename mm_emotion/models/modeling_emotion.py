@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from huggingface_hub import CommitInfo, ModelCard
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -17,12 +19,16 @@ from mm_emotion.errors import BatchError, CheckpointError, ConfigError, nearest
 from mm_emotion.layers.fusion import concatenate
 from mm_emotion.layers.initialization import keras_initialization
 from mm_emotion.models.batch import EmotionBatch, check_batch, drop_modalities, fill_missing, modality_of
+from mm_emotion.models.card import short_card
 from mm_emotion.models.configuration_emotion import EmotionConfig
 from mm_emotion.models.live import DialogueState
 from mm_emotion.models.losses import loss_terms
 from mm_emotion.schema import BATCH_KEYS, MODALITIES, TIME_MASKS
 
 __all__ = ["EmotionBatch", "EmotionOutput", "EmotionPreTrainedModel"]
+
+
+_EMPTY_CARD = "This model card has been automatically generated."
 
 
 @dataclass
@@ -193,6 +199,19 @@ class EmotionPreTrainedModel(PreTrainedModel):
             return
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
+
+    def _upload_modified_files(self, working_dir: str | os.PathLike, repo_id: str, *args, **kwargs) -> CommitInfo:
+        """The one commit of `push_to_hub`, with a card of this model in place of the empty one of transformers.
+
+        A card that the repository has stays. Which recipe and results belong to the weights a model cannot know, as
+        they may have changed since it was loaded, and its processor pushes itself in a commit of its own: one commit of
+        a whole system is `mm_emotion.hub.push_system`.
+        """
+        page = Path(working_dir) / "README.md"
+        card = ModelCard.load(page)
+        if _EMPTY_CARD in card.content:
+            page.write_text(short_card(self, repo_id, card.data.tags or ()), encoding="utf-8")
+        return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):

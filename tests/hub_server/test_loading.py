@@ -7,13 +7,13 @@ import sys
 
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import ModelCard, constants
 from transformers import AutoModel, AutoProcessor
 
 from mm_emotion.hub.push import push_system
 from mm_emotion.pipeline import load_system
 
-NAME = "org/iemocap-demo"
+NAME, BY_HAND = "org/iemocap-demo", "org/by-hand"
 DIALOGUE = [{"speaker": "A", "text": "what a lovely day"}, {"speaker": "B", "text": "leave me alone"}]
 
 
@@ -97,12 +97,42 @@ def test_weights_in_several_files(expected, client, system, tmp_path):
     assert torch.equal(logits_of(NAME), expected)
 
 
-def test_model_and_processor_push_themselves(client, expected, system):
+@pytest.mark.parametrize("first", ["model", "processor"])
+def test_model_and_processor_push_themselves(first, client, expected, system):
     model, processor = load_system(system)
-    model.push_to_hub("org/by-hand", private=True)
-    processor.push_to_hub("org/by-hand")
-    assert client.model_info("org/by-hand").private
-    assert torch.equal(logits_of("org/by-hand"), expected)
+    parts = [model, processor] if first == "model" else [processor, model]
+    parts[0].push_to_hub(BY_HAND, private=True)
+    parts[1].push_to_hub(BY_HAND)
+    assert client.model_info(BY_HAND).private
+    assert torch.equal(logits_of(BY_HAND), expected)
+    card = ModelCard.load(BY_HAND)
+    assert card.data.library_name == "mm_emotion" and card.data.license is None
+    assert f'AutoModel.from_pretrained("{BY_HAND}")' in card.content
+    assert "automatically generated" not in card.content
+
+
+@pytest.mark.parametrize("way", ["push_to_hub", "save_pretrained"])
+def test_a_model_pushes_its_card_in_one_commit_and_leaves_one_that_is_there(way, client, system, tmp_path):
+    model, _ = load_system(system)
+
+    def push(name):
+        if way == "push_to_hub":
+            model.push_to_hub(name, tags=["demo"])
+        else:
+            model.save_pretrained(tmp_path / "saved", push_to_hub=True, repo_id=name)
+
+    client.create_repo(BY_HAND)
+    before = len(client.list_repo_commits(BY_HAND))
+    push(BY_HAND)
+    assert len(client.list_repo_commits(BY_HAND)) == before + 1
+    assert {"README.md", "config.json", "model.safetensors"} <= set(client.list_repo_files(BY_HAND))
+    tags = ModelCard.load(BY_HAND).data.tags
+    assert {"mm_emotion", "hierarchical"} <= set(tags) and ("demo" in tags) == (way == "push_to_hub")
+    published = ModelCard.load(NAME).content
+    push(NAME)
+    assert "## Results" in published
+    assert ModelCard.load(NAME).text == ModelCard(published).text
+    assert ModelCard.load(NAME).data.license == "cc-by-nc-4.0"
 
 
 REMOTE = f"""
