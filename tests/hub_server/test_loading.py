@@ -106,7 +106,7 @@ def test_model_and_processor_push_themselves(first, client, expected, system):
     assert client.model_info(BY_HAND).private
     assert torch.equal(logits_of(BY_HAND), expected)
     card = ModelCard.load(BY_HAND)
-    assert card.data.library_name == "mm_emotion" and card.data.license is None
+    assert card.data.library_name == "transformers" and card.data.license is None
     assert f'AutoModel.from_pretrained("{BY_HAND}")' in card.content
     assert "automatically generated" not in card.content
 

@@ -16,7 +16,7 @@ def test_the_card_of_every_family_has_a_snippet_that_runs(family, tmp_path, caps
     model.save_pretrained(tmp_path)
     card = short_card(model, str(tmp_path), ["extra", "mm_emotion"])
     data = ModelCard(card).data
-    assert data.library_name == "mm_emotion" and data.license is None and data.model_name == tmp_path.name
+    assert data.library_name == "transformers" and data.license is None and data.model_name == tmp_path.name
     assert data.pipeline_tag in ("text-classification", "audio-classification", "video-classification")
     assert data.tags.count("mm_emotion") == 1 and {"extra", family.model_type} <= set(data.tags)
     assert ("not causal" in card) != model.config.is_causal
