@@ -9,6 +9,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
+from datasets_scripts._alignment import Alignment
 from datasets_scripts._builder import UTTERANCE_FEATURES, CorpusBuilder, audio_path, number_dialogues, read_lines
 from datasets_scripts._csd import Sequence, within, words_of
 from mm_emotion.errors import CorpusError
@@ -37,6 +38,16 @@ class CmuConfig(datasets.BuilderConfig):
     audio: str = field(default="", metadata={"help": f"sequence of sound (default: {PATTERNS['audio']})"})
     visual: str = field(default="", metadata={"help": f"sequence of the face (default: {PATTERNS['visual']})"})
     media: str = field(default="", metadata={"help": "folder Raw of the release, for audio, video and transcripts"})
+    align: str = field(
+        default="", metadata={"help": "words, or another sequence: each modality then has one step for each of its own"}
+    )
+    collapse: str = field(
+        default="weighted_average",
+        metadata={"help": "what a step of --align holds: weighted_average (by the time shared) or plain_average"},
+    )
+    steps: str = field(
+        default="", metadata={"help": "steps of each segment with --align: the last ones, zeros in front of fewer"}
+    )
 
 
 class CmuBuilder(CorpusBuilder):
@@ -61,9 +72,14 @@ class CmuBuilder(CorpusBuilder):
         features = {**UTTERANCE_FEATURES, **self.label_features(), "sdk_fold": datasets.Value("string")}
         features |= {"phones": datasets.Value("string")} if "phones" in self._places else {}
         features |= {modality: sequence for modality in PATTERNS if modality in self._places}
+        options, known = self.config, [name for name in self._places if name != "labels"]
+        self._alignment = Alignment(options.align, options.collapse, options.steps, known)
+        pace = f"one for each of the {options.align}" if options.align else "in their own rate"
+        if options.align == "words":
+            features["words"] = datasets.List(datasets.Value("string"))
         return datasets.DatasetInfo(
             description="A row is a labelled segment of a video; a video is a dialogue of one speaker. Feature columns "
-            "hold the steps that overlap the segment, in their own rate.",
+            f"hold the steps that overlap the segment, {pace}.",
             features=datasets.Features(features),
             homepage="http://multicomp.cs.cmu.edu/",
         )
@@ -164,19 +180,20 @@ class CmuBuilder(CorpusBuilder):
             for video, segments in _by_video(rows):
                 # One video of one sequence at a time is all that is held.
                 kept = {name: sequence.entry(video) if video in sequence else None for name, sequence in open_.items()}
+                kept = self._alignment.aligned(kept, PATTERNS)
                 for row in segments:
                     yield index, {**row, **self._features(row, kept)}
                     index += 1
 
     def _features(self, row: dict, kept: dict) -> dict:
-        made: dict = {}
+        made: dict = {"words": None} if self.config.align == "words" else {}
         for name, entry in kept.items():
             steps = None
             if entry is not None:
                 intervals, features = entry
                 steps = features[within(intervals, row["start"], row["end"])]
             if name in PATTERNS:
-                made[name] = None if steps is None or not len(steps) else steps
+                made[name] = None if steps is None or not len(steps) else self._alignment.fitted(steps)
             elif steps is not None:
                 try:
                     tokens = list(words_of(steps))
@@ -185,6 +202,8 @@ class CmuBuilder(CorpusBuilder):
                     raise CorpusError(where, "tokens as text", error) from error
                 spoken = [token for token in tokens if token != SILENCE]
                 self.manifest.found[f"silences among the {name}"] += len(tokens) - len(spoken)
+                if name == self.config.align == "words":
+                    made["words"] = [token.decode() for token in self._alignment.fitted(steps)[:, 0].tolist()]
                 if name == "phones" or not row["transcript"]:
                     made["phones" if name == "phones" else "transcript"] = " ".join(spoken)
         return {"phones": ""} | made if "phones" in kept else made

@@ -29,7 +29,7 @@ class CmuMosi(CmuBuilder):
     def _info(self):
         if self.config.name != "bclstm":
             return super()._info()
-        for option in ("folds", *PATTERNS, "media"):
+        for option in ("folds", *PATTERNS, "media", "align", "steps"):
             if vars(self.config)[option]:
                 raise CorpusError(option, "nothing with the config bclstm", repr(vars(self.config)[option]))
         self._table = find_table(Path(self.config.data_dir))

@@ -36,7 +36,7 @@ ALLOWED = {
     "__main__": {"errors", "commands"},
     "__init__": EVERYTHING,
     "train": EVERYTHING | {"__main__"},
-    BUILDERS: BASE,
+    BUILDERS: BASE | {"features.align"},
 }
 """Room -> rooms (or single modules) it may import; its own is always allowed."""
 

@@ -81,6 +81,48 @@ def test_mosi_segments_with_words_silences_and_steps(mosi, tmp_path):
     assert open_corpus("cmu_mosi", "sentiment", tmp_path / "out")["affect"] == [[2.0], [-1.5], [0.0]]
 
 
+def test_modalities_at_the_pace_of_the_words(mosi, tmp_path):
+    prepare(CmuMosi, None, mosi, tmp_path / "out", align="words")
+    rows = load_prepared(tmp_path / "out")
+    assert rows["words"] == [None, ["sp", "good", "film"], ["sp", "bad"]]
+    # sp 0-.5 and good .5-1 lie in frame 0-1, film in 1-2; sp 2-4.5 meets 2-3 alone; bad 4.5-5 meets none: zeros
+    assert rows["audio"] == [None, [[0, 1], [0, 1], [2, 0]], [[3, 3], [0, 0]]]
+    assert rows["transcript"] == ["", "good film", "bad"]
+    for steps, words, audio in (
+        ("1", [["film"], ["bad"]], [[[2, 0]], [[0, 0]]]),
+        ("3", [["sp", "good", "film"], ["", "sp", "bad"]], [[[0, 1], [0, 1], [2, 0]], [[0, 0], [3, 3], [0, 0]]]),
+    ):
+        prepare(CmuMosi, None, mosi, tmp_path / "out", align="words", steps=steps)
+        rows = load_prepared(tmp_path / "out")
+        assert (rows["words"], rows["audio"]) == ([None, *words], [None, *audio])
+
+
+def test_a_step_weighs_what_it_meets_by_the_time_shared(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write_csd(raw / "X_Labels.csd", "L", {"a": ([[0, 1]], [[1.0]])})
+    write_csd(raw / "X_TimestampedWords.csd", "words", {"a": ([[0, 1]], [["good"]])})
+    write_csd(raw / "X_COVAREP.csd", "COVAREP", {"a": ([[-0.5, 0.25], [0.25, 1.5]], [[0.0], [4.0]])})
+    for collapse, expected in (("weighted_average", 3.0), ("plain_average", 2.0)):
+        prepare(CmuMosi, None, raw, tmp_path / "out", align="words", collapse=collapse)
+        assert load_prepared(tmp_path / "out")["audio"] == [[[expected]]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"align": "text"}, "align: expected one of the sequences found: words, audio"),
+        ({"align": "words", "collapse": "sum"}, "collapse: expected weighted_average or plain_average"),
+        ({"align": "words", "steps": "0"}, "steps: expected a number of at least 1"),
+        ({"steps": "5"}, "steps: expected a number of at least 1, with --align"),
+    ],
+)
+def test_impossible_alignments_are_refused(mosi, tmp_path, options, message):
+    with pytest.raises(CorpusError, match=message):
+        prepare(CmuMosi, None, mosi, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_mosi_raw_media_and_transcripts(mosi, tmp_path):
     raw = tmp_path / "Raw"
     for folder in ("Audio/WAV_16000/Segmented", "Video/Segmented", "Transcript/Segmented"):
