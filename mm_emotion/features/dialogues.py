@@ -7,8 +7,8 @@ from mm_emotion.errors import FeatureError
 from mm_emotion.features.column import check_known
 
 UTTERANCE_KEYS = (
-    *("text", "transcript", "audio", "audio_path", "video", "video_path", "mocap", "start", "end", "speaker", "party"),
-    *("label", "affect", "utterance_id", "dialogue_id", "position", "split"),
+    *("text", "transcript", "words", "audio", "audio_path", "video", "video_path", "mocap", "start", "end"),
+    *("speaker", "party", "label", "affect", "utterance_id", "dialogue_id", "position", "split"),
 )
 """The keys of one utterance in a call of the processor: its own media and the columns of every prepared dataset."""
 

@@ -24,7 +24,7 @@ from mm_emotion.features.extractor import EmotionFeatureExtractor
 from mm_emotion.features.latent_semantic import FILE_NAME, LatentSemantic
 from mm_emotion.features.pretrained_tokenizer import FOLDER as TOKENIZER_FOLDER
 from mm_emotion.features.pretrained_tokenizer import PretrainedTokenizer
-from mm_emotion.features.sources import words
+from mm_emotion.features.sources import step_words, words
 from mm_emotion.features.vocabulary import EmotionTokenizer
 from mm_emotion.features.word_sequences import FILE_NAME as SEQUENCES_FILE
 from mm_emotion.features.word_sequences import OPTIONS as _SEQUENCE_OPTIONS
@@ -34,7 +34,7 @@ from mm_emotion.features.word_vectors import EmbeddingTable, embedding_table
 __all__ = ["COLUMNS", "UTTERANCE_KEYS", "EmotionProcessor", "party_numbers"]
 
 _TEXT_OPTIONS = {
-    "input_ids": ("max_words", "pad_side", "max_length", "truncation_side", "punctuation", "word_vectors"),
+    "input_ids": ("read", "max_words", "pad_side", "max_length", "truncation_side", "punctuation", "word_vectors"),
     "text": ("feature", "word_dimensions", "character_dimensions", "word_minimum", "character_minimum"),
 }
 _TEXT_FEATURES = {"latent_semantic": _TEXT_OPTIONS["text"], "word_vectors": ("feature", *_SEQUENCE_OPTIONS)}
@@ -145,23 +145,25 @@ class EmotionProcessor(ProcessorMixin):
                 known = _TOKENIZER_OPTIONS if "tokenizer" in features[column] else _TEXT_OPTIONS[column]
             check_known(f"features.{column}", features[column], known)
         extractor = EmotionFeatureExtractor({name: options for name, options in features.items() if name in KINDS})
-        fitting, transcripts = extractor.fitting(), []
+        options = dict(features.get("input_ids", {}))
+        fitting, transcripts, read = extractor.fitting(), [], []
         for row in train_rows:
-            if not _TEXT_OPTIONS.keys().isdisjoint(features):
+            if "text" in features:
                 transcripts.append(words(row))
+            if "input_ids" in features:
+                read.append(step_words(row) if options.get("read") == "words" else words(row))
             fitting.add(row)
         fitting.finish()
-        options = dict(features.get("input_ids", {}))
         vectors = options.pop("word_vectors", None)
         place, tokenizer = options.pop("tokenizer", None), None
         if "input_ids" in features and place is None:
-            tokenizer = EmotionTokenizer.fit(transcripts, **options)
+            tokenizer = EmotionTokenizer.fit(read, **options)
         processor = cls(tokenizer, extractor)
         if place is not None:
             processor.pretrained_tokenizer = PretrainedTokenizer.load(place, options.get("max_length", 128))
             extractor.tokenizer_length = processor.pretrained_tokenizer.max_length
         if vectors is not None:
-            processor.embedding_table = _embedding_table(processor.tokenizer, vectors, transcripts)
+            processor.embedding_table = _embedding_table(processor.tokenizer, vectors, read)
         if "text" in features:
             options = dict(features["text"])
             texts = [text or "" for text in transcripts]
@@ -206,7 +208,7 @@ class EmotionProcessor(ProcessorMixin):
             if column in KINDS:
                 made[column] = self.feature_extractor(column, row)
                 continue
-            text = words(row)
+            text = step_words(row) if column == "input_ids" and self.tokenizer.read == "words" else words(row)
             if column == "text":
                 encode = (self.latent_semantic or self.word_sequences).transform
             elif self.pretrained_tokenizer is not None:

@@ -35,6 +35,14 @@ def words(row: dict) -> str | None:
     return text
 
 
+def step_words(row: dict) -> list[str] | None:
+    """The words of an utterance one by one, `words`, as many as its other modalities have steps; "" is padding."""
+    steps = row.get("words")
+    if steps is not None and not (isinstance(steps, list) and all(isinstance(word, str) for word in steps)):
+        raise FeatureError("words", "a list of strings or None", repr(steps))
+    return steps or None
+
+
 def sound(row: dict, channel: str = "mean") -> tuple[np.ndarray, int] | None:
     """Waveform (N,) and rate in Hz of an utterance: `audio`, `audio_path`, or else the sound of its video.
 

@@ -19,6 +19,9 @@ UNKNOWN_ID = 1
 _SPECIAL = ("<pad>", "<unk>")  # both hold filtered characters, so no word of a transcript can be one of them
 _SEPARATORS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 _SIDES = ("left", "right")
+READS = ("transcript", "words")
+"""What a vocabulary can read of an utterance: its transcript, or its list of `words`, one a step."""
+
 _MARKS = re.compile(r"([!?.,;:])\1*")  # a run of one mark says something else than the mark: "..."
 
 
@@ -42,7 +45,8 @@ class EmotionTokenizer(PreTrainedTokenizer):
     Without `max_length` the ids are ragged and the collator pads and masks them. With it every utterance has exactly
     `max_length` ids: padded on `pad_side`, longer ones cut on `truncation_side` (Keras: both "left"). An utterance
     without words is the single id 1, never only padding, so that each utterance has one real step. `punctuation` keeps
-    marks as words, which Keras drops.
+    marks as words, which Keras drops. `read: words` is for words that are parted already, one for each step of the
+    other modalities: they are lower-cased and else as they are, and "" is padding.
     Errors: FeatureError for an impossible option, CheckpointError for a damaged vocabulary file.
     """
 
@@ -58,11 +62,13 @@ class EmotionTokenizer(PreTrainedTokenizer):
         truncation_side: str = "left",
         num_words: int | None = None,
         punctuation: bool = False,
+        read: str = "transcript",
         **kwargs,
     ):
-        for field, side in (("pad_side", pad_side), ("truncation_side", truncation_side)):
-            if side not in _SIDES:
-                raise FeatureError(field, " or ".join(_SIDES), repr(side))
+        choices = (("pad_side", pad_side, _SIDES), ("truncation_side", truncation_side, _SIDES), ("read", read, READS))
+        for field, value, known in choices:
+            if value not in known:
+                raise FeatureError(field, " or ".join(known), repr(value))
         _positive("max_length", max_length)
         if vocab_file is not None:
             words = _read_words(vocab_file)
@@ -71,16 +77,20 @@ class EmotionTokenizer(PreTrainedTokenizer):
         if num_words is not None and num_words != self.num_words:
             # The count is saved beside the other options, so a lost or cut vocab.json cannot pass for an empty one.
             raise CheckpointError("vocab.json", f"{num_words} words", self.num_words)
-        self.pad_side, self.max_length, self.punctuation = pad_side, max_length, punctuation
+        self.pad_side, self.max_length, self.punctuation, self.read = pad_side, max_length, punctuation, read
         special = {"pad_token": _SPECIAL[PADDING_ID], "unk_token": _SPECIAL[UNKNOWN_ID], "split_special_tokens": True}
         options = {"pad_side": pad_side, "max_length": max_length, "truncation_side": truncation_side}
-        options["punctuation"] = punctuation
+        options |= {"punctuation": punctuation, "read": read}
         super().__init__(**{**kwargs, **special}, **options, num_words=self.num_words)
         self.padding_side = pad_side
 
     @classmethod
     def fit(
-        cls, transcripts: Iterable[str | None], max_words: int | None = None, punctuation: bool = False, **options
+        cls,
+        transcripts: Iterable[str | list[str] | None],
+        max_words: int | None = None,
+        punctuation: bool = False,
+        **options,
     ) -> "EmotionTokenizer":
         """The words of `transcripts` (None is skipped), or the `max_words` most frequent; `options` as above.
 
@@ -90,7 +100,7 @@ class EmotionTokenizer(PreTrainedTokenizer):
         if not isinstance(punctuation, bool):
             raise FeatureError("punctuation", "true or false", repr(punctuation))
         texts = (text for text in transcripts if text is not None)
-        counts = Counter(word for text in texts for word in split_words(text, punctuation=punctuation))
+        counts = Counter(word for text in texts for word in _words(text, punctuation) if word)
         if not counts:
             raise FeatureError("transcripts", "at least one word", "none")
         return cls(words=[word for word, _ in counts.most_common(max_words)], punctuation=punctuation, **options)
@@ -105,13 +115,13 @@ class EmotionTokenizer(PreTrainedTokenizer):
         """Rows that an embedding table needs."""
         return len(self._words)
 
-    def words(self, text: str) -> list[str]:
+    def words(self, text: str | list[str]) -> list[str]:
         """The words of `text` as this vocabulary counts them, known or not."""
-        return split_words(text, punctuation=self.punctuation)
+        return _words(text, self.punctuation)
 
-    def encode_words(self, text: str) -> list[int]:
+    def encode_words(self, text: str | list[str]) -> list[int]:
         """Ids of the words of `text`, one or more; exactly `max_length` of them where that is set."""
-        ids = [self._ids.get(word, UNKNOWN_ID) for word in self.words(text)] or [UNKNOWN_ID]
+        ids = [self._ids.get(word, UNKNOWN_ID) if word else PADDING_ID for word in self.words(text)] or [UNKNOWN_ID]
         if self.max_length is None:
             return ids
         ids = ids[-self.max_length :] if self.truncation_side == "left" else ids[: self.max_length]
@@ -137,6 +147,10 @@ class EmotionTokenizer(PreTrainedTokenizer):
 
     def _convert_id_to_token(self, index: int) -> str:
         return self._words[index]
+
+
+def _words(text: str | list[str], punctuation: bool) -> list[str]:
+    return split_words(text, punctuation=punctuation) if isinstance(text, str) else [word.lower() for word in text]
 
 
 def _positive(field: str, value: int | None) -> None:

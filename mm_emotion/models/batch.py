@@ -1,6 +1,6 @@
 """The inputs of one forward pass: their names, their checks, and modality dropout."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -167,16 +167,15 @@ def _check_order(batch: EmotionBatch, lead: torch.Size, needs_speakers: bool) ->
         raise BatchError("speaker_mask", "one party on each real utterance, none on padding", "another count")
 
 
-def aligned(batch: EmotionBatch, modalities: list[str]) -> tuple[list[Tensor], Tensor]:
+def aligned(batch: EmotionBatch, sequences: Sequence[tuple[str, Tensor]]) -> tuple[list[Tensor], Tensor]:
     """Sequences (B, U, T, D) of aligned modalities at one length T, and which steps any of them has (B, U, T).
 
-    Steps that a modality lacks, at the end or by its mask, are 0 in it.
+    Each comes with its modality; steps that this lacks, at the end or by its mask, are 0 in it.
     """
-    sequences = [getattr(batch, name) for name in modalities]
-    masks = [getattr(batch, f"{name}_mask") for name in modalities]
-    longest = max(sequence.shape[2] for sequence in sequences)
+    longest = max(sequence.shape[2] for _, sequence in sequences)
     filled, steps = [], []
-    for name, sequence, mask in zip(modalities, sequences, masks, strict=True):
+    for name, sequence in sequences:
+        mask = getattr(batch, f"{name}_mask")
         here = batch.modality_mask[..., MODALITIES.index(name), None]  # (B, U, 1)
         mask = here.expand(sequence.shape[:3]) if mask is None else mask
         missing = longest - sequence.shape[2]

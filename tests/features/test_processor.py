@@ -96,6 +96,17 @@ def test_options_reach_the_tokenizer_and_are_saved(tmp_path, rows):
     assert loaded.utterance({"text": "cold"}) == {"input_ids": [0, 0, 0, 4]}
 
 
+def test_words_one_by_one_are_read_in_place_of_the_transcript(tmp_path):
+    rows = [{"transcript": "no words", "words": ["", "good", "film"], "text": [[0.0], [1.0], [2.0]]}]
+    EmotionProcessor.fit(rows, {"input_ids": {"read": "words"}}).save_pretrained(tmp_path)
+    processor = EmotionProcessor.from_pretrained(tmp_path)
+    assert processor.utterance(rows[0])["input_ids"] == [0, 2, 3]
+    assert processor.utterance({"transcript": "good", "words": None})["input_ids"] is None
+    assert processor({"words": ["film"]})["input_ids"].tolist() == [[[3]]]
+    with pytest.raises(FeatureError, match="words: expected a list of strings or None, got 'good film'"):
+        processor.utterance({"words": "good film"})
+
+
 def test_the_batch_follows_the_contract(processor, rows):
     batch = processor([rows, rows[:2]])
     assert set(batch) == {

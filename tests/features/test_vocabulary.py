@@ -57,6 +57,12 @@ def test_a_fixed_length_pads_and_truncates_on_its_sides(pad_side, truncation_sid
     assert tokenizer.encode_words("the is cold lake") == long
 
 
+def test_words_that_are_parted_already_are_taken_as_they_are():
+    tokenizer = EmotionTokenizer.fit([["", "Well-made", "sp"], None, ["sp"]], read="words")
+    assert list(tokenizer.get_vocab())[2:] == ["sp", "well-made"]
+    assert tokenizer.encode_words(["", "sp", "WELL-MADE", "other"]) == [0, 2, 3, 1]
+
+
 def test_a_special_word_in_the_text_is_an_ordinary_one():
     tokenizer = EmotionTokenizer.fit(TRANSCRIPTS)
     assert tokenizer.encode_words("<pad> cold <unk>") == [1, 2, 1]

@@ -24,7 +24,15 @@ TRAINED = ("joint", "early_fusion", "tfn", "mfn")
 NAMES = [name for name in list_recipes() if load_recipe(name).model["model_type"] in (*TRAINED, "late_fusion")]
 WIDTH = 20
 SIZES = {
-    **{"vocab_size": 30, "embedding_size": 6, "max_length": 12, "key_size": 3, "feedforward_size": 4, "num_filters": 2},
+    **{
+        "vocab_size": 30,
+        "one_hot_words": 30,
+        "embedding_size": 6,
+        "max_length": 12,
+        "key_size": 3,
+        "feedforward_size": 4,
+        "num_filters": 2,
+    },
     **{"frames": 7, "height": 8, "width": 9, "hidden_size": 5, "units": 3, "filters": 2, "output_size": 3},
     **{"projection_size": WIDTH, "text_output_size": 3, "memory_size": 4, "attention_size": 3},
 }
@@ -58,7 +66,8 @@ def shrunk(settings):
         if name in settings:
             small[name] = dict.fromkeys(settings[name], size)
     if "stack" in settings and "projection_size" not in settings:  # the stack reads all modalities side by side
-        small["stack"]["modality_dims"] = {"audio": WIDTH * len(settings["modality_dims"])}
+        joined = WIDTH * len(settings["modality_dims"]) + small.get("one_hot_words", 0)
+        small["stack"]["modality_dims"] = {"audio": joined}
     return small
 
 

@@ -47,7 +47,8 @@ class MFNForEmotionRecognition(EmotionPreTrainedModel):
         return {name: (None, self.config.modality_dims[name]) for name in self.config.modalities}
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        sequences, mask = aligned(batch, self.config.modalities)  # (B, U, T, D) each, (B, U, T)
+        given = [(name, getattr(batch, name)) for name in self.config.modalities]
+        sequences, mask = aligned(batch, given)  # (B, U, T, D) each, (B, U, T)
         inputs = [sequence.flatten(0, 1) for sequence in sequences]  # (B*U, T, D)
         steps = mask.flatten(0, 1)[..., None]  # (B*U, T, 1)
         sizes = [self.config.recurrent_sizes[name] for name in self.config.modalities]

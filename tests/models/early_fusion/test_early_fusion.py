@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from mm_emotion.errors import ConfigError
+from mm_emotion.errors import BatchError, ConfigError
 from mm_emotion.models import EarlyFusionConfig, EarlyFusionForEmotionRecognition
 
 WIDTHS = {"text": 300, "audio": 74, "visual": 35}
@@ -56,6 +56,24 @@ def test_a_missing_modality_is_zeros_in_steps_that_the_others_count():
     without = {key: value for key, value in batch.items() if not key.startswith("audio")}
     zeroed["audio"] = torch.zeros_like(batch["audio"])
     torch.testing.assert_close(model(**without).logits, model(**zeroed).logits)
+
+
+def test_words_as_one_of_a_vocabulary_stand_in_front():
+    stack = {"model_type": "sequence_stack", "modality_dims": {"visual": 9}, "stages": POOLED}
+    model, batch = build(one_hot_words=4, stack=stack), sequences()
+    assert model.input_shapes() == {"input_ids": (None,), "text": (None, 3), "audio": (None, 2)}
+    batch["input_ids"] = torch.randint(1, 4, (2, 2, 5)).masked_fill(~batch["text_mask"], 0)
+    words = torch.zeros(2, 2, 5, 4)
+    for place in batch["text_mask"].nonzero().tolist():
+        words[(*place, batch["input_ids"][tuple(place)])] = 1
+    joined = torch.cat([words, batch["text"], batch["audio"]], -1)
+    output = model(**batch)
+    torch.testing.assert_close(output.logits, alone(model)(visual=joined, visual_mask=batch["text_mask"]).logits)
+    with pytest.raises(BatchError, match="word indices below 4"):
+        model(**{**batch, "input_ids": batch["input_ids"] + 3})
+    only = build(one_hot_words=4, modality_dims={}, stack={**stack, "modality_dims": {"visual": 4}})
+    logits = only(input_ids=batch["input_ids"], text_mask=batch["text_mask"]).logits
+    torch.testing.assert_close(logits, alone(only)(visual=words, visual_mask=batch["text_mask"]).logits)
 
 
 def test_eq_1_projects_before_the_stack():
@@ -142,6 +160,9 @@ def test_joint_cnn_has_its_published_size():
         ({"modality_dims": {}}, "modality_dims"),
         ({"output_range": [0.0, 3.0]}, "output_range"),
         ({"clamp_in_loss": True}, "clamp_in_loss"),
+        ({"one_hot_words": 2}, "one_hot_words"),
+        ({"one_hot_words": 4}, "stack.modality_dims"),
+        ({**VECTORS, "modality_dims": {"text": 1}, "one_hot_words": 4}, "one_hot_words"),
     ],
 )
 def test_impossible_configurations(change, field):
