@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from mm_emotion.commands._data import add_data_argument
-from mm_emotion.errors import CorpusError, FeatureError
+from mm_emotion.errors import FeatureError
 
 SUMMARY = "emotions of the utterances of clips, of a csv of turns, or of a dialogue of a corpus"
 EXAMPLES = """\
@@ -54,23 +54,11 @@ def contradiction(options: argparse.Namespace) -> str | None:
 
 def run(options: argparse.Namespace) -> None:
     from mm_emotion.atomic import replace_file
-    from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system, quiet_loading, rendered
+    from mm_emotion.pipeline import quiet_loading, rendered
 
     quiet_loading()
-    model, processor = load_system(options.model)
-    predict = MultimodalEmotionPipeline(model, processor=processor, progress_bar=None if sys.stderr.isatty() else False)
-    if options.files:
-        found = predict(list(options.files), batch_size=options.batch_size)
-        results = list(zip(map(str, options.files), found, strict=True))
-    elif (utterance := _utterance(options)) is not None:
-        results = [("", predict(utterance))]
-    else:
-        turns, labels = _dialogue(options, Path(options.model))
-        rows = [
-            row if label is None else {**row, "labelled": label}
-            for row, label in zip(predict(turns), labels, strict=True)
-        ]
-        results = [(options.dialogue, rows)]
+    utterance = _utterance(options)
+    results = _of_media(options, utterance) if options.files or utterance is not None else [_of_corpus(options)]
     kind = options.format or (options.out.suffix[1:] if options.out is not None else "table")
     text = rendered(results, kind)
     if options.out is None:
@@ -91,21 +79,20 @@ def _utterance(options: argparse.Namespace) -> dict | None:
     return {**given, "speaker": "speaker"} if given else None
 
 
-def _dialogue(options: argparse.Namespace, model_folder: Path) -> tuple[list[dict], list[str | None]]:
-    from mm_emotion.data.splits import resolve_split, take
-    from mm_emotion.training.reproduction import open_corpus_of
-    from mm_emotion.training.saved import recipe_of
+def _of_media(options: argparse.Namespace, utterance: dict | None) -> list[tuple[str, list[dict]]]:
+    from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system
 
-    recipe = recipe_of(model_folder)
-    corpus = open_corpus_of(recipe, options.data)
-    if options.dialogue is None:
-        rows = take(corpus, resolve_split(corpus, recipe.corpus.split), options.part)
-        options.dialogue = rows["dialogue_id"][0]
-    ids = corpus["dialogue_id"]
-    rows = corpus.select([index for index, name in enumerate(ids) if name == options.dialogue])
-    if not len(rows):
-        raise CorpusError("--dialogue", "a dialogue of the corpus", repr(options.dialogue))
-    names = corpus.features["label"].names if "label" in corpus.column_names else None
-    labels = [names[row["label"]] if names and row["label"] is not None else None for row in rows]
-    keys = ("utterance_id", "speaker", "transcript", "audio_path", "video_path", "start", "end")
-    return list(rows.select_columns(keys)), labels
+    model, processor = load_system(options.model)
+    predict = MultimodalEmotionPipeline(model, processor=processor, progress_bar=None if sys.stderr.isatty() else False)
+    if utterance is not None:
+        return [("", predict(utterance))]
+    return list(zip(map(str, options.files), predict(list(options.files), batch_size=options.batch_size), strict=True))
+
+
+def _of_corpus(options: argparse.Namespace) -> tuple[str, list[dict]]:
+    from mm_emotion.training.reproduction import open_corpus_of
+    from mm_emotion.training.saved import predict_dialogue, recipe_of
+
+    folder = Path(options.model)
+    corpus = open_corpus_of(recipe_of(folder), options.data)
+    return predict_dialogue(folder, corpus, options.part, options.dialogue)

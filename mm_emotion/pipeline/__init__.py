@@ -1,6 +1,6 @@
 """Predicting with a saved system: loading it, reading a user's own input, and writing what it says."""
 
-from mm_emotion.pipeline.emotion import TASK, MultimodalEmotionPipeline
+from mm_emotion.pipeline.emotion import TASK, MultimodalEmotionPipeline, described
 from mm_emotion.pipeline.loading import SYSTEM_FILES, load_system, quiet_loading
 from mm_emotion.pipeline.output import FORMATS, rendered
 from mm_emotion.pipeline.turns import read_turns
@@ -10,6 +10,7 @@ __all__ = [
     "SYSTEM_FILES",
     "TASK",
     "MultimodalEmotionPipeline",
+    "described",
     "load_system",
     "quiet_loading",
     "read_turns",

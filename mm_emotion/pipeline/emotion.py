@@ -11,6 +11,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from mm_emotion.errors import CheckpointError, FeatureError
 from mm_emotion.features.processor import EmotionProcessor, party_numbers
+from mm_emotion.models.configuration_emotion import EmotionConfig
 from mm_emotion.models.modeling_emotion import EmotionPreTrainedModel
 from mm_emotion.pipeline.loading import check_processor
 from mm_emotion.pipeline.turns import Source, read_turns
@@ -99,19 +100,22 @@ class MultimodalEmotionPipeline(Pipeline):
         return {key: values.to(self.device) for key, values in self.processor(dialogues, num_parties).items()}
 
     def postprocess(self, output: tuple[list[dict], Tensor]) -> list[dict]:
-        turns, logits = output
-        config = self.model.config
-        values = logits.float() if config.problem_type == "regression" else logits.float().softmax(dim=-1)  # (U, K)
-        names = [config.id2label[index] for index in range(config.num_labels)]
-        results = []
-        for turn, row in zip(turns, values.tolist(), strict=True):
-            best = max(range(len(row)), key=row.__getitem__)
-            said = turn.get("text") or turn.get("transcript")
-            given = {key: turn[key] for key in _PASSED_ON if turn.get(key) is not None}
-            words = {"text": said} if isinstance(said, str) else {}
-            scores = dict(zip(names, row, strict=True))
-            results.append({**given, **words, "label": names[best], "score": row[best], "scores": scores})
-        return results
+        return described(*output, self.model.config)
+
+
+def described(turns: Sequence[dict], logits: Tensor, config: EmotionConfig) -> list[dict]:
+    """What the pipeline says of each turn, from what was given of it and the logits (U, K)."""
+    values = logits.float() if config.problem_type == "regression" else logits.float().softmax(dim=-1)  # (U, K)
+    names = [config.id2label[index] for index in range(config.num_labels)]
+    results = []
+    for turn, row in zip(turns, values.tolist(), strict=True):
+        best = max(range(len(row)), key=row.__getitem__)
+        said = turn.get("text") or turn.get("transcript")
+        given = {key: turn[key] for key in _PASSED_ON if turn.get(key) is not None}
+        words = {"text": said} if isinstance(said, str) else {}
+        scores = dict(zip(names, row, strict=True))
+        results.append({**given, **words, "label": names[best], "score": row[best], "scores": scores})
+    return results
 
 
 class _Input:

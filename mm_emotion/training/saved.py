@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from datasets import Dataset
 
 from mm_emotion.atomic import replace_folder
 from mm_emotion.data.splits import resolve_split, take, validate_split
 from mm_emotion.errors import CheckpointError, CorpusError
 from mm_emotion.models.batch import modality_of
-from mm_emotion.pipeline import load_system
+from mm_emotion.pipeline import described, load_system
 from mm_emotion.schema import MODALITIES
 from mm_emotion.training.continuous import Outputs, judge
 from mm_emotion.training.encoding import add_vectors
@@ -19,6 +20,8 @@ from mm_emotion.training.evaluation import Prediction, RunFacts, predict, read_r
 from mm_emotion.training.features import add_features
 from mm_emotion.training.recipe import Recipe, load_recipe
 from mm_emotion.training.stages import collator_of, dataset_of
+
+_SHOWN = ["utterance_id", "speaker", "transcript", "start", "end"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,35 @@ def evaluate_folder(
     reads = {modality_of(key) for key in model.input_shapes()}
     read = tuple(name for name in MODALITIES if name in reads)
     return Evaluation(Path(folder), recipe, prediction, part, facts, scenarios, notes, read, beside)
+
+
+def predict_dialogue(
+    folder: Path, corpus: Dataset, part: str = "test", dialogue: str | None = None
+) -> tuple[str, list[dict]]:
+    """The name of a dialogue, the first of a part unless one is named, and what a saved system says of its utterances.
+
+    As the pipeline says it, with `labelled` where the corpus has a class; outputs of frames are in time, delayed and
+    smoothed as the recipe says. Reads the feature columns of the corpus where the processor makes none. Raises
+    CorpusError for an unknown dialogue, and what `evaluate_folder` raises.
+    """
+    recipe = recipe_of(folder)
+    model, processor = load_system(folder)
+    if dialogue is None:
+        dialogue = take(corpus, resolve_split(corpus, recipe.corpus.split), part)["dialogue_id"][0]
+    rows = corpus.select([index for index, name in enumerate(corpus["dialogue_id"]) if name == dialogue])
+    if not len(rows):
+        raise CorpusError("--dialogue", "a dialogue of the corpus", repr(dialogue))
+    names = corpus.features["label"].names if "label" in corpus.column_names else []
+    turns = list(rows.select_columns(_SHOWN))
+    rows = add_features(rows, processor)
+    prediction = predict(model, dataset_of(model, recipe, rows, processor), collator_of(model))
+    if recipe.frames is not None:
+        prediction = Outputs.load(folder, recipe.frames).of(prediction)
+    said = described(turns, torch.from_numpy(prediction.logits), model.config)
+    labels = rows["label"] if names else [None] * len(turns)
+    return dialogue, [
+        row if label is None else {**row, "labelled": names[label]} for row, label in zip(said, labels, strict=True)
+    ]
 
 
 def encode_folder(folder: Path, corpus: Dataset, column: str, out: Path) -> None:

@@ -6,7 +6,7 @@ from datasets import Dataset
 
 from mm_emotion.data.delay import advance_labels
 from mm_emotion.data.splits import resolve_split
-from mm_emotion.errors import CheckpointError, RecipeError
+from mm_emotion.errors import CheckpointError, CorpusError, RecipeError
 from mm_emotion.metrics.delay import delayed
 from mm_emotion.metrics.outputs import SCALINGS
 from mm_emotion.training.continuous import FILE_NAME
@@ -14,7 +14,7 @@ from mm_emotion.training.evaluation import read_results
 from mm_emotion.training.recipe import parse_recipe
 from mm_emotion.training.report import write_report
 from mm_emotion.training.reproduction import run_seed
-from mm_emotion.training.saved import evaluate_folder
+from mm_emotion.training.saved import evaluate_folder, predict_dialogue
 
 LAG = 4
 RECIPE = """
@@ -120,6 +120,20 @@ def test_a_saved_system_is_evaluated_to_the_figures_of_its_run(frames, tmp_path,
     # On other rows the constants of the scalings are still those of the labels that the run learned from.
     half = frames.map(lambda row: {"affect": [row["affect"][0] / 2] if row["split"] == "train" else row["affect"]})
     assert evaluated(outcome, half, part, tmp_path) == pytest.approx(ran, abs=2e-6)
+
+
+def test_a_recording_is_predicted_as_it_was_judged(frames, tmp_path):
+    smoothed = RECIPE.replace("delays: DELAYS", "delays: [0.4], smoothing: median, smoothing_width: 0.5")
+    outcome = run(smoothed, frames, tmp_path, MODALITY="audio")
+    judged = evaluate_folder(outcome.model_folder, frames, "test").prediction
+    name, said = predict_dialogue(outcome.model_folder, frames, "test")
+    here = judged.dialogue_ids == name
+    assert 0 < here.sum() == len(said)
+    np.testing.assert_allclose([row["score"] for row in said], judged.logits[here, 0], atol=1e-6)
+    named, other = predict_dialogue(outcome.model_folder, frames, dialogue=frames["dialogue_id"][0])
+    assert named == frames["dialogue_id"][0] and len(other) == frames["dialogue_id"][:].count(named)
+    with pytest.raises(CorpusError, match="--dialogue: expected a dialogue of the corpus, got 'none'"):
+        predict_dialogue(outcome.model_folder, frames, dialogue="none")
 
 
 def test_a_saved_fusion_is_evaluated_to_the_figures_of_its_run(frames, tmp_path):
