@@ -23,13 +23,15 @@ from mm_emotion.models import (
     LateFusionForEmotionRecognition,
     MemnetConfig,
     MemnetForEmotionRecognition,
+    MFNConfig,
+    MFNForEmotionRecognition,
 )
 from mm_emotion.models.children import as_data
 from mm_emotion.models.live import DialogueState
 
 SIZES = {"modality_dims": {"text": 3}, "num_labels": 4}
 RNN = {**SIZES, "global_size": 5, "party_size": 4, "emotion_size": 3, "hidden_size": 3}
-FAMILIES = ["dialogue_rnn", "dialogue_rnn_l", "bc_lstm", "memnet", "cmn", "icon"]
+FAMILIES = ["dialogue_rnn", "dialogue_rnn_l", "bc_lstm", "memnet", "mfn", "cmn", "icon"]
 COMPOSITES = ["late_fusion", "joint", "early_fusion", "hierarchical"]
 every_family = pytest.mark.parametrize("name", FAMILIES)
 
@@ -41,6 +43,7 @@ def build(name):
         "dialogue_rnn_l": lambda: DialogueRNNForEmotionRecognition(DialogueRNNConfig(**RNN, listener_state=True)),
         "bc_lstm": lambda: BCLSTMForEmotionRecognition(BCLSTMConfig(**SIZES, recurrent_size=4, bidirectional=False)),
         "memnet": lambda: MemnetForEmotionRecognition(MemnetConfig(**SIZES, hidden_size=4, window=3)),
+        "mfn": lambda: MFNForEmotionRecognition(MFNConfig(**SIZES, hidden_size=4, window=2)),
         "cmn": lambda: CMNForEmotionRecognition(CMNConfig(**SIZES, hidden_size=4, window=3)),
         "icon": lambda: ICONForEmotionRecognition(ICONConfig(**SIZES, hidden_size=4, window=3)),
     }

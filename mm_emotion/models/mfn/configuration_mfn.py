@@ -13,12 +13,15 @@ class MFNConfig(EmotionConfig):
 
     `recurrent_sizes` maps each modality to the width of its LSTM. Each of the four networks of one hidden layer has a
     width and a dropout: attention, what is proposed to the memory, and the gates that retain and update it. `dropout`
-    acts in front of the classifier. The sizes are those of the best published regression on CMU-MOSI.
+    acts in front of the classifier. With `window` the steps are vectors of utterances: as many as were said before in
+    the dialogue, at most `window`, and the utterance's own. The sizes are those of the best published regression on
+    CMU-MOSI.
     """
 
     model_type = "mfn"
 
     hidden_size: int = 64
+    window: int | None = None
     recurrent_sizes: dict[str, int] | None = None
     memory_size: int = 128
     attention_size: int = 128
@@ -48,6 +51,8 @@ class MFNConfig(EmotionConfig):
                 raise ConfigError("recurrent_sizes", f"some of {self.modalities}", repr(name))
             self.require_at_least(f"recurrent_sizes[{name!r}]", size, 1)
         self.require_at_least("memory_size", self.memory_size, 1)
+        if self.window is not None:
+            self.require_at_least("window", self.window, 1)
         for network in ("attention", "proposal", "retain", "update"):
             self.require_at_least(f"{network}_size", getattr(self, f"{network}_size"), 1)
             self.require_probability(f"{network}_dropout", getattr(self, f"{network}_dropout"))

@@ -7,8 +7,10 @@ mem_t = s(G1([c^; mem_(t-1)])) * mem_(t-1) + s(G2([c^; mem_(t-1)])) * u^
 hidden = relu(linear([h_T; mem_T])), logits = classifier(dropout(hidden))
 
 Modalities stand in `schema.MODALITIES` order. An utterance ends at its last real step; sequences that are padded in the
-feature, as published, are read to the end.
+feature, as published, are read to the end. Where utterances are the steps (`window`), the network starts anew for each.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,7 @@ def two_layers(input_size: int, size: int, output_size: int, dropout: float) -> 
 
 
 class MFNForEmotionRecognition(EmotionPreTrainedModel):
-    """Aligned sequences (B, U, T, D), one per modality, with their time masks."""
+    """Aligned sequences (B, U, T, D), one per modality, with their time masks; with `window` vectors (B, U, D)."""
 
     config_class = MFNConfig
 
@@ -44,11 +46,30 @@ class MFNForEmotionRecognition(EmotionPreTrainedModel):
         self.post_init()
 
     def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
-        return {name: (None, self.config.modality_dims[name]) for name in self.config.modalities}
+        steps = (None,) if self.config.window is None else ()
+        return {name: (*steps, self.config.modality_dims[name]) for name in self.config.modalities}
 
     def encode(self, batch: EmotionBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        given = [(name, getattr(batch, name)) for name in self.config.modalities]
-        sequences, mask = aligned(batch, given)  # (B, U, T, D) each, (B, U, T)
+        return self.encode_on(batch, None)[:2]
+
+    def encode_on(
+        self, batch: EmotionBatch, past: dict[str, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        if self.config.window is None:
+            given = [(name, getattr(batch, name)) for name in self.config.modalities]
+            return self._read(*aligned(batch, given)), (), {}
+        size = self.config.window + 1
+        own = {"x": self.side_by_side(batch), "mask": batch.utterance_mask}  # (B, U, D), (B, U)
+        if past is None:
+            past = {name: part.new_zeros(len(part), size - 1, *part.shape[2:]) for name, part in own.items()}
+        heard = {name: torch.cat([past[name], part], 1) for name, part in own.items()}  # (B, W+U, ..)
+        steps, mask = (part.unfold(1, size, 1) for part in heard.values())  # (B, U, D, W+1), (B, U, W+1)
+        widths = [self.config.modality_dims[name] for name in self.config.modalities]
+        hidden_states = self._read(steps.movedim(-1, 2).split(widths, -1), mask)
+        return hidden_states, (), {name: part[:, 1 - size :] for name, part in heard.items()}
+
+    def _read(self, sequences: Sequence[Tensor], mask: Tensor) -> Tensor:
+        """Hidden states (B, U, H) of aligned steps (B, U, T, D), those that count by `mask` (B, U, T)."""
         inputs = [sequence.flatten(0, 1) for sequence in sequences]  # (B*U, T, D)
         steps = mask.flatten(0, 1)[..., None]  # (B*U, T, 1)
         sizes = [self.config.recurrent_sizes[name] for name in self.config.modalities]
@@ -66,7 +87,7 @@ class MFNForEmotionRecognition(EmotionPreTrainedModel):
             cells = torch.where(real, new_cells, cells)
             memory = torch.where(real, new_memory, memory)
         scores = F.relu(self.dense(torch.cat([hidden, memory], 1)))  # (B*U, H)
-        return scores.unflatten(0, mask.shape[:2]), ()
+        return scores.unflatten(0, mask.shape[:2])
 
     def classify(self, hidden_states: Tensor) -> Tensor:
         return self.classifier(F.dropout(hidden_states, self.config.dropout, self.training))

@@ -52,6 +52,21 @@ def test_a_modality_left_out_of_the_batch_reads_zeros():
     torch.testing.assert_close(model(text=text).logits, model(text=text, audio=torch.zeros(2, 1, 4, 2)).logits)
 
 
+def test_utterances_as_steps_are_the_sequences_of_their_windows():
+    torch.manual_seed(0)
+    sizes = {"modality_dims": {"text": 3, "audio": 2}, "num_labels": 3, "recurrent_sizes": {"text": 4, "audio": 2}}
+    model = MFNForEmotionRecognition(MFNConfig(**sizes, window=2)).eval()
+    steps = MFNForEmotionRecognition(MFNConfig(**sizes)).eval()
+    steps.load_state_dict(model.state_dict())
+    text, audio = torch.randn(2, 5, 3), torch.randn(2, 5, 2)
+    real = torch.arange(5) < torch.tensor([[5], [3]])
+    found = model(text=text, audio=audio, utterance_mask=real).logits
+    for dialogue, utterance in real.nonzero().tolist():
+        heard = slice(max(0, utterance - 2), utterance + 1)
+        own = steps(text=text[None, None, dialogue, heard], audio=audio[None, None, dialogue, heard]).logits[0, 0]
+        torch.testing.assert_close(found[dialogue, utterance], own)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -60,6 +75,7 @@ def test_a_modality_left_out_of_the_batch_reads_zeros():
         ({"modality_dims": {"mocap": 3}}, "recurrent_sizes['mocap']"),
         ({"recurrent_sizes": {"text": 0}}, "recurrent_sizes['text']"),
         ({"memory_size": 0}, "memory_size"),
+        ({"window": 0}, "window"),
         ({"retain_size": 0}, "retain_size"),
         ({"update_dropout": 1.0}, "update_dropout"),
     ],
