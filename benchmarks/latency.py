@@ -18,6 +18,7 @@ FAMILIES: dict[str, dict[str, object]] = {
     "dialogue_rnn_l": {"model_type": "dialogue_rnn", "listener_state": True},
     "bc_lstm, forward": {"model_type": "bc_lstm", "bidirectional": False},
     "memnet": {"model_type": "memnet"},
+    "mfn, five utterances": {"model_type": "mfn", "window": 4},
     "cmn": {"model_type": "cmn"},
     "icon": {"model_type": "icon"},
 }

@@ -106,7 +106,9 @@ def test_whole_jobs_agree_with_the_transcription(benchmark, limits, kind):
     assert [row["contender"] for row in rows][0::2] == ["literal transcription", "floor"]
 
 
-@pytest.mark.parametrize("name", ["dialogue_rnn", "dialogue_rnn_l", "bc_lstm, forward", "memnet", "cmn", "icon"])
+@pytest.mark.parametrize(
+    "name", ["dialogue_rnn", "dialogue_rnn_l", "bc_lstm, forward", "memnet", "mfn, five utterances", "cmn", "icon"]
+)
 def test_a_step_is_timed_call_by_call_beside_the_whole_dialogue(benchmark, limits, monkeypatch, name):
     latency = benchmark("latency")
     monkeypatch.setattr(latency, "UTTERANCES", 4)
@@ -122,8 +124,8 @@ def test_a_step_is_timed_call_by_call_beside_the_whole_dialogue(benchmark, limit
 
 def test_every_causal_dialogue_family_is_in_the_benchmark_of_latency(benchmark):
     families = {fields["model_type"] for fields in benchmark("latency").FAMILIES.values()}
-    assert families == {"dialogue_rnn", "bc_lstm", "memnet", "cmn", "icon"}
-    assert len(list(benchmark("latency").cases("cpu"))) == 6
+    assert families == {"dialogue_rnn", "bc_lstm", "memnet", "mfn", "cmn", "icon"}
+    assert len(list(benchmark("latency").cases("cpu"))) == 7
 
 
 def test_contenders_for_word_alignment_agree_and_have_no_rate(benchmark, limits):
