@@ -36,7 +36,8 @@ def party_numbers(dialogue: Sequence[dict]) -> list[int]:
         if all(missing):
             continue
         if any(missing):
-            raise FeatureError(key, "a value for each utterance of the dialogue, or for none", f"{values}")
+            given = f"none for utterance {missing.index(True) + 1}"
+            raise FeatureError(key, "a value for each utterance of the dialogue, or for none", given)
         if key == "party":
             return values
         numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(values))}

@@ -17,8 +17,8 @@ _WIDTH = 56  # characters of a transcript in the table
 def rendered(inputs: Inputs, kind: str) -> str:
     """The text of predictions, each input's name and its utterances, as one of `FORMATS`.
 
-    Subtitles need `start` and `end` (s) of every utterance and one input. Errors: FeatureError for another format, or
-    where these are missing.
+    Subtitles need `start` and `end` (s) of every utterance, and one input of one conversation. Errors: FeatureError for
+    another format, or where these are missing.
     """
     makers = {"table": _table, "json": _json, "csv": _csv, "srt": _srt}
     if kind not in makers:
@@ -67,6 +67,10 @@ def _srt(inputs: Inputs) -> str:
     if len(inputs) != 1:
         raise FeatureError("srt", "one input", len(inputs))
     ((_, rows),) = inputs
+    if len(dialogues := list(dict.fromkeys(row.get("dialogue_id") for row in rows))) > 1:
+        raise FeatureError(
+            "srt", "one conversation", f"{len(dialogues)}, such as {dialogues[0]!r} and {dialogues[1]!r}"
+        )
     blocks = []
     for number, row in enumerate(rows, 1):
         if "start" not in row or "end" not in row:

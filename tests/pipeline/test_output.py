@@ -50,5 +50,7 @@ def test_what_cannot_be_written_is_named():
         rendered([("one", [{"label": "sad", "score": 1.0, "scores": {"sad": 1.0}}])], "srt")
     with pytest.raises(FeatureError, match="srt: expected one input, got 2"):
         rendered([("one", ROWS), ("two", ROWS)], "srt")
+    with pytest.raises(FeatureError, match="srt: expected one conversation, got 2, such as 'x' and 'y'"):
+        rendered([("one", [{**row, "dialogue_id": name} for row, name in zip(ROWS, "xy", strict=True)])], "srt")
     with pytest.raises(FeatureError, match="one of table, json, csv, srt, got 'xml'"):
         rendered([("one", ROWS)], "xml")
