@@ -10,6 +10,7 @@ from transformers import AutoModel, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from mm_emotion.errors import CheckpointError, FeatureError
+from mm_emotion.features.dialogues import check_dialogue
 from mm_emotion.features.processor import EmotionProcessor, party_numbers
 from mm_emotion.models.modeling_emotion import EmotionPreTrainedModel
 from mm_emotion.pipeline.loading import check_processor
@@ -61,6 +62,8 @@ class MultimodalEmotionPipeline(Pipeline):
         self, inputs, num_workers, batch_size: int, preprocess_params, forward_params, postprocess_params
     ) -> Iterator[list[dict]]:
         """One result an input; `batch_size` of them are one padded batch, by the collator of the data contract."""
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise FeatureError("batch_size", "a whole number above 0", repr(batch_size))
         for first in range(0, len(inputs), batch_size):
             group = inputs[first : first + batch_size]
             outputs = self.forward([self.preprocess(source, **preprocess_params) for source in group], **forward_params)
@@ -85,6 +88,7 @@ class MultimodalEmotionPipeline(Pipeline):
 
     def _logits(self, turns: list[dict], bar: tqdm) -> Tensor:
         """Logits (U, K) of one conversation; a causal model goes through a long one stretch by stretch."""
+        check_dialogue(turns)
         parties = party_numbers(turns)
         turns = [{**turn, "party": party} for turn, party in zip(turns, parties, strict=True)]
         stretch = _STRETCH if self.model.config.is_causal else len(turns)

@@ -4,6 +4,7 @@ import csv
 import math
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 
 from mm_emotion.errors import FeatureError
@@ -42,6 +43,8 @@ def read_turns(
     elif isinstance(source, os.PathLike):
         turns = _file(Path(source))
     elif isinstance(source, str):
+        if not source.strip():
+            raise FeatureError("input", "a transcript with at least one word, or a file", repr(source))
         named = Path(source).suffix.lower() in {*TABLES, *SOUND_FILES, *CONTAINERS} and "\n" not in source
         turns = _file(Path(source)) if named else [_turn({"text": source})]
     elif isinstance(source, Sequence) and len(source):
@@ -159,6 +162,8 @@ def _cut(turn: dict, longest: float, pause: float, shortest: float) -> list[dict
     said = any(turn.get(name) is not None for name in ("text", "transcript", "mocap", "start", "end"))
     if path is None or said or (Path(path).suffix.lower() in CONTAINERS and not has_track(path, "audio")):
         return [turn]
+    if not isinstance(longest, Real):
+        raise FeatureError("longest", "seconds above 0", repr(longest))
     seconds = audio_seconds(path)
     if seconds <= longest:
         return [{**turn, "start": 0.0, "end": seconds}]

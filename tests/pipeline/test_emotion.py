@@ -64,6 +64,24 @@ def test_turns_of_several_dialogues_are_conversations_of_their_own(emotions):
     assert second[0]["scores"] == pytest.approx(emotions("no")[0]["scores"], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        ({"start": "a", "end": 1.0}, "start: expected seconds, got 'a'"),
+        ({"end": "b"}, "end: expected seconds, got 'b'"),
+        ({"party": "A"}, "party: expected a whole number, got 'A'"),
+    ],
+)
+def test_what_is_no_number_is_named(emotions, turn, message):
+    with pytest.raises(FeatureError, match=message):
+        emotions({"text": "no", **turn})
+
+
+def test_a_batch_has_at_least_one_input(emotions):
+    with pytest.raises(FeatureError, match="batch_size: expected a whole number above 0, got 0"):
+        emotions(["no", "yes"], batch_size=0)
+
+
 def test_a_clip_has_times(emotions, miniature):
     path = next(miniature.glob("Session*/sentences/wav/*/*.wav"))
     (row,) = emotions(path)

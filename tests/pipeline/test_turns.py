@@ -98,6 +98,7 @@ def test_a_bad_csv_is_one_line_with_its_place(tmp_path, content, message):
         ("nowhere.csv", "nowhere.csv.*no such file"),
         (Path("picture.png"), "picture.png"),
         ([], "an empty list"),
+        ("  ", "a transcript with at least one word"),
         (3, "a transcript, a media or csv file"),
         ([3], "utterance: expected a mapping, got int"),
         ({"txt": "hello"}, "'txt'.*did you mean 'text'"),
@@ -108,6 +109,13 @@ def test_a_bad_csv_is_one_line_with_its_place(tmp_path, content, message):
 def test_what_is_no_input_is_refused(source, message):
     with pytest.raises(FeatureError, match=message):
         read_turns(source)
+
+
+def test_a_length_to_cut_at_is_a_number(tmp_path):
+    path = sound(tmp_path / "long.wav", 8, 2, 8)
+    for field in ("longest", "pause", "shortest"):
+        with pytest.raises(FeatureError, match=f"{field}: expected seconds above 0, got 'a'"):
+            read_turns(path, **{field: "a"})
 
 
 def test_a_silent_recording_and_a_wrong_file_are_refused(tmp_path):
