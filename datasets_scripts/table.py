@@ -12,13 +12,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 import datasets
 
 from datasets_scripts._builder import UTTERANCE_FEATURES, CorpusBuilder, audio_path, main, number_dialogues
 from datasets_scripts._table_files import read_table
-from mm_emotion.errors import CorpusError, nearest
+from mm_emotion.errors import CorpusError
 
 VERSION = datasets.Version("1.0.0")
 COLUMNS = (
@@ -45,21 +46,22 @@ SPLITS = {
 MOST_LABELS = 100
 """More names than this are not labels but another column."""
 
+SAME = {"text": "transcript", "audio": "audio_path", "video": "video_path", "party": "speaker"}
+"""Columns of the tables that are predicted, which are read here too, by the name they have here."""
+
 _OFTEN = {
     "emotion": "label",
     "sentiment": "label",
     "class": "label",
     "target": "label",
-    "text": "transcript",
     "sentence": "transcript",
     "utterance": "transcript",
     "wav": "audio_path",
-    "audio": "audio_path",
     "file": "audio_path",
     "filename": "audio_path",
     "path": "audio_path",
-    "video": "video_path",
     "id": "utterance_id",
+    "dialog_id": "dialogue_id",
     "dialogue": "dialogue_id",
     "conversation": "dialogue_id",
 }
@@ -82,8 +84,8 @@ class TableConfig(datasets.BuilderConfig):
 class Table(CorpusBuilder):
     """A csv, tsv or jsonl table of your own, one row an utterance, with media files beside it.
 
-    Columns: label, and at least one of transcript, audio_path, video_path; if you have them utterance_id, dialogue_id,
-    speaker, start, end (seconds), split (train, validation, test).
+    Columns: label, and at least one of transcript (or text), audio_path (audio), video_path (video); if you have them
+    utterance_id, dialogue_id, speaker, start, end (seconds), split (train, validation, test).
     """
 
     BUILDER_CONFIG_CLASS = TableConfig
@@ -113,7 +115,8 @@ class Table(CorpusBuilder):
         for line, raw in read_table(path):
             if not rows:
                 self._check_columns(path, raw)
-            row = self._row(f"{path}, line {line}", raw, len(rows) + 1, media)
+            known = {_known(name): value for name, value in raw.items()}
+            row = self._row(f"{path}, line {line}", known, len(rows) + 1, media)
             if row["utterance_id"] in lines:
                 given = f"{row['utterance_id']!r} again, first on line {lines[row['utterance_id']]}"
                 raise CorpusError(f"{path}, line {line}", "each utterance_id once", given)
@@ -126,26 +129,19 @@ class Table(CorpusBuilder):
         return rows
 
     def _check_columns(self, path: Path, raw: Iterable[str]) -> None:
-        names, where = list(raw), f"columns of {path}"
-        for name in names:
-            if name not in COLUMNS:
-                self.manifest.note("dropped", "column of another name", name)
-        hints = [
-            hint
-            for name in names
-            if name not in COLUMNS
-            for hint in [_OFTEN.get(name.lower().strip()) or nearest(name.lower(), COLUMNS)]
-            if hint
-        ]
-        named = {_OFTEN.get(name.lower().strip()): name for name in names}
-        given = ", ".join(names)
-        if "label" not in names:
-            hint = f"rename {named['label']!r} to 'label'" if "label" in named else "; ".join(hints)
-            raise CorpusError(where, "a column label", given, hint)
-        if not any(name in names for name in CONTENT):
-            content = next((name for name in CONTENT if name in named), None)
-            hint = f"rename {named[content]!r} to {content!r}" if content else "; ".join(hints)
-            raise CorpusError(where, f"at least one of {', '.join(CONTENT)}", given, hint)
+        where, known = f"columns of {path}", [_known(name) for name in raw]
+        given = ", ".join(raw)
+        twice = next((name for name in COLUMNS if known.count(name) > 1), None)
+        if twice:
+            both = " and ".join(name for name in raw if _known(name) == twice)
+            raise CorpusError(where, f"one column that holds {twice}", both)
+        meant = {name: _meant(_known(name)) for name in raw if _known(name) not in COLUMNS}
+        for name, column in meant.items():
+            self.manifest.note("dropped", "column of another name", f"{name} (rename to {column}?)" if column else name)
+        for needed, expected in ((("label",), "a column label"), (CONTENT, f"at least one of {', '.join(CONTENT)}")):
+            if not any(column in known for column in needed):
+                hints = [f"rename {name!r} to {column!r}" for name, column in meant.items() if column in needed]
+                raise CorpusError(where, expected, given, "; ".join(hints))
 
     def _row(self, where: str, raw: dict[str, str], number: int, media: Path) -> dict:
         given = {name: raw.get(name, "") for name in COLUMNS}
@@ -222,6 +218,17 @@ class Table(CorpusBuilder):
             self.manifest.found[f"label {name}"] = counts[name]
         for row in rows:
             row["label"] = row["label"] or None
+
+
+def _known(name: str) -> str:
+    """The contract's name of a column, however the table writes it."""
+    name = name.strip().lower()
+    return SAME.get(name, name)
+
+
+def _meant(name: str) -> str | None:
+    """The column that a column of another name may be, if any is near."""
+    return _OFTEN.get(name) or next(iter(get_close_matches(name, COLUMNS, n=1)), None)
 
 
 def _number(text: str) -> float | None:

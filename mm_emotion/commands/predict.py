@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="a sound or video file, cut where nobody speaks if it is long, or a csv of turns (columns of any of text, "
-        "audio, video, speaker, start, end)",
+        help="a sound or video file, cut where nobody speaks if it is long, or a csv or tsv of turns (columns of "
+        "any of text, audio, video, speaker, start, end, dialogue_id)",
     )
     parser.add_argument("--model", required=True, help="folder of a saved system or a Hub id")
     parser.add_argument("--text", help="transcript of one utterance")

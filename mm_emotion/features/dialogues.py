@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral, Real
 
 from mm_emotion.errors import FeatureError
 from mm_emotion.features.column import check_known
@@ -12,13 +13,18 @@ UTTERANCE_KEYS = (
 )
 """The keys of one utterance in a call of the processor: its own media and the columns of every prepared dataset."""
 
+_NUMBERS = {"start": (Real, "seconds"), "end": (Real, "seconds"), "party": (Integral, "a whole number")}
+
 
 def check_dialogue(dialogue: Sequence[dict]) -> None:
-    """Raise FeatureError for what is no dictionary, an unknown key, or a `position` that does not rise."""
+    """Raise FeatureError for what is no dictionary, an unknown key, no number, or a `position` that does not rise."""
     for utterance in dialogue:
         if not isinstance(utterance, dict):
             raise FeatureError("utterance", "a dictionary", type(utterance).__name__)
         check_known("utterance", utterance, UTTERANCE_KEYS)
+        for key, (kind, expected) in _NUMBERS.items():
+            if utterance.get(key) is not None and not isinstance(utterance[key], kind):
+                raise FeatureError(key, expected, repr(utterance[key]))
     positions = [utterance["position"] for utterance in dialogue if utterance.get("position") is not None]
     for before, after in pairwise(positions):
         if after <= before:
@@ -36,7 +42,8 @@ def party_numbers(dialogue: Sequence[dict]) -> list[int]:
         if all(missing):
             continue
         if any(missing):
-            raise FeatureError(key, "a value for each utterance of the dialogue, or for none", f"{values}")
+            given = f"none for utterance {missing.index(True) + 1}"
+            raise FeatureError(key, "a value for each utterance of the dialogue, or for none", given)
         if key == "party":
             return values
         numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(values))}

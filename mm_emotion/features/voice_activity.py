@@ -1,6 +1,7 @@
 """Where somebody speaks in a recording: stretches of sound between pauses, by level alone, at constant memory."""
 
 import os
+from numbers import Real
 
 import numpy as np
 import scipy  # its parts load when they are first used, which some do slowly
@@ -31,8 +32,8 @@ def speech_stretches(
     Errors: FeatureError for a length that is not above 0, or as `read_audio`.
     """
     for field, value in (("longest", longest), ("pause", pause), ("shortest", shortest)):
-        if not 0 < value < float("inf"):
-            raise FeatureError(field, "seconds above 0", value)
+        if not isinstance(value, Real) or not 0 < value < float("inf"):
+            raise FeatureError(field, "seconds above 0", repr(value))
     levels = _levels(path)  # (F,)
     quiet, loud = np.percentile(levels, (10, 95))
     if loud <= _SILENCE:

@@ -1,6 +1,6 @@
 """`pipeline("multimodal-emotion", model=…)`: emotions of clips, words and whole conversations."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,11 +10,12 @@ from transformers import AutoModel, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from mm_emotion.errors import CheckpointError, FeatureError
+from mm_emotion.features.dialogues import check_dialogue
 from mm_emotion.features.processor import EmotionProcessor, party_numbers
 from mm_emotion.models.configuration_emotion import EmotionConfig
 from mm_emotion.models.modeling_emotion import EmotionPreTrainedModel
 from mm_emotion.pipeline.loading import check_processor
-from mm_emotion.pipeline.turns import Source, read_turns
+from mm_emotion.pipeline.turns import Source, conversations, read_turns
 
 TASK = "multimodal-emotion"
 
@@ -29,10 +30,10 @@ class MultimodalEmotionPipeline(Pipeline):
 
     One input gives a list of mappings, one an utterance, with `label`, `score`, `scores` (label -> score) and what was
     given of `text`, `speaker`, `start` and `end` (s); a list of inputs gives a list of such lists. A list of mappings
-    is one conversation, whose turns are in order. The scores of a regression are its values. `batch_size` inputs are
-    predicted at a time; `longest`, `pause` and `shortest` (s) cut recordings; `progress_bar` None shows one for long
-    conversations. Errors: FeatureError and BatchError for bad input, CheckpointError for a processor that does not fit
-    the model.
+    is one conversation, whose turns are in order, or several where `dialogue_id` tells them apart. The scores of a
+    regression are its values. `batch_size` inputs are predicted at a time; `longest`, `pause` and `shortest` (s) cut
+    recordings; `progress_bar` None shows one for long inputs. Errors: FeatureError and BatchError for bad input,
+    CheckpointError for a processor that does not fit the model.
     """
 
     _load_processor = True
@@ -62,6 +63,8 @@ class MultimodalEmotionPipeline(Pipeline):
         self, inputs, num_workers, batch_size: int, preprocess_params, forward_params, postprocess_params
     ) -> Iterator[list[dict]]:
         """One result an input; `batch_size` of them are one padded batch, by the collator of the data contract."""
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise FeatureError("batch_size", "a whole number above 0", repr(batch_size))
         for first in range(0, len(inputs), batch_size):
             group = inputs[first : first + batch_size]
             outputs = self.forward([self.preprocess(source, **preprocess_params) for source in group], **forward_params)
@@ -70,30 +73,35 @@ class MultimodalEmotionPipeline(Pipeline):
     def preprocess(self, source: "_Input", **cutting: float) -> list[dict]:
         return read_turns(source.source, **cutting)
 
-    def _forward(
-        self, dialogues: list[list[dict]], progress_bar: bool | None = None
-    ) -> list[tuple[list[dict], Tensor]]:
-        if len(dialogues) == 1:
-            return [(dialogues[0], self._logits(dialogues[0], progress_bar))]
-        logits = self.model(**self._batch(dialogues)).logits
-        return [(dialogue, row[: len(dialogue)]) for dialogue, row in zip(dialogues, logits, strict=True)]
+    def _forward(self, inputs: list[list[dict]], progress_bar: bool | None = None) -> list[tuple[list[dict], Tensor]]:
+        parts = [conversations(turns) for turns in inputs]
+        if len(inputs) == 1:
+            return [(inputs[0], self._one_by_one(inputs[0], parts[0], progress_bar))]
+        dialogues = [[turns[place] for place in part] for turns, own in zip(inputs, parts, strict=True) for part in own]
+        rows = iter(self.model(**self._batch(dialogues)).logits)
+        return [(turns, _in_order(own, rows)) for turns, own in zip(inputs, parts, strict=True)]
 
-    def _logits(self, turns: list[dict], progress_bar: bool | None) -> Tensor:
+    def _one_by_one(self, turns: list[dict], parts: list[list[int]], progress_bar: bool | None) -> Tensor:
+        """Logits (U, K) of the turns of one input, one conversation after the other."""
+        shown = len(turns) > _LONG if progress_bar is None else progress_bar
+        with tqdm(total=len(turns), unit="utterance", disable=not shown) as bar:
+            return _in_order(parts, (self._logits([turns[place] for place in part], bar) for part in parts))
+
+    def _logits(self, turns: list[dict], bar: tqdm) -> Tensor:
         """Logits (U, K) of one conversation; a causal model goes through a long one stretch by stretch."""
+        check_dialogue(turns)
         parties = party_numbers(turns)
         turns = [{**turn, "party": party} for turn, party in zip(turns, parties, strict=True)]
         stretch = _STRETCH if self.model.config.is_causal else len(turns)
-        shown = len(turns) > _LONG if progress_bar is None else progress_bar
         logits, state = [], None
-        with tqdm(total=len(turns), unit="utterance", disable=not shown) as bar:
-            for first in range(0, len(turns), stretch):
-                batch = self._batch([turns[first : first + stretch]], max(parties) + 1)
-                if stretch < len(turns):
-                    found, state = self.model.step(batch, state)
-                else:
-                    found = self.model(**batch).logits
-                logits.append(found[0])
-                bar.update(len(found[0]))
+        for first in range(0, len(turns), stretch):
+            batch = self._batch([turns[first : first + stretch]], max(parties) + 1)
+            if stretch < len(turns):
+                found, state = self.model.step(batch, state)
+            else:
+                found = self.model(**batch).logits
+            logits.append(found[0])
+            bar.update(len(found[0]))
         return torch.cat(logits)
 
     def _batch(self, dialogues: list[list[dict]], num_parties: int | None = None) -> dict[str, Tensor]:
@@ -116,6 +124,13 @@ def described(turns: Sequence[dict], logits: Tensor, config: EmotionConfig) -> l
         scores = dict(zip(names, row, strict=True))
         results.append({**given, **words, "label": names[best], "score": row[best], "scores": scores})
     return results
+
+
+def _in_order(parts: list[list[int]], rows: Iterable[Tensor]) -> Tensor:
+    """Logits (U, K) in the order of the turns, from those of each conversation, padded or not."""
+    places = [place for part in parts for place in part]
+    logits = torch.cat([row[: len(part)] for part, row in zip(parts, rows, strict=False)])  # rows go on past one input
+    return logits[torch.tensor(places, device=logits.device).argsort()]
 
 
 class _Input:

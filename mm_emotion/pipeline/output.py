@@ -11,14 +11,14 @@ FORMATS = ("table", "json", "csv", "srt")
 
 Inputs = Sequence[tuple[str, Sequence[dict]]]
 
-_WIDTH = 56  # characters of a transcript in the table
+_WIDTH, _SPEAKER = 56, 10  # characters of a transcript and of a speaker in the table, at most
 
 
 def rendered(inputs: Inputs, kind: str) -> str:
     """The text of predictions, each input's name and its utterances, as one of `FORMATS`.
 
-    Subtitles need `start` and `end` (s) of every utterance and one input. Errors: FeatureError for another format, or
-    where these are missing.
+    Subtitles need `start` and `end` (s) of every utterance, and one input of one conversation. Errors: FeatureError for
+    another format, or where these are missing.
     """
     makers = {"table": _table, "json": _json, "csv": _csv, "srt": _srt}
     if kind not in makers:
@@ -30,19 +30,25 @@ def _table(inputs: Inputs) -> str:
     lines = []
     width = max(len(row["label"]) for _, rows in inputs for row in rows)
     timed = any("start" in row for _, rows in inputs for row in rows)
+    every = [row for _, rows in inputs for row in rows]
+    speakers = min(_SPEAKER, max(len(str(row.get("speaker", ""))) for row in every))
+    words = min(_WIDTH, max(len(_said(row)) for row in every))
     for name, rows in inputs:
         if len(inputs) > 1:
             lines.append(name)
         for row in rows:
-            text = " ".join(row.get("text", "").split())
+            text = _said(row)
             text = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
             times = f"{_clock(row.get('start'))} – {_clock(row.get('end'))}  " if timed else ""
             labelled = f"   labelled {row['labelled']}" if row.get("labelled") else ""
-            speaker = str(row.get("speaker", ""))
-            lines.append(
-                f"{times}{speaker:10.10s}  {text:{_WIDTH}s}  {row['label']:{width}s} {row['score']:5.2f}{labelled}"
-            )
+            speaker = f"{str(row.get('speaker', ''))[:_SPEAKER]:{speakers}s}  " if speakers else ""
+            text = f"{text:{words}s}  " if words else ""
+            lines.append(f"{times}{speaker}{text}{row['label']:{width}s} {row['score']:5.2f}{labelled}")
     return "\n".join(lines) + "\n"
+
+
+def _said(row: dict) -> str:
+    return " ".join(row.get("text", "").split())
 
 
 def _json(inputs: Inputs) -> str:
@@ -67,12 +73,16 @@ def _srt(inputs: Inputs) -> str:
     if len(inputs) != 1:
         raise FeatureError("srt", "one input", len(inputs))
     ((_, rows),) = inputs
+    if len(dialogues := list(dict.fromkeys(row.get("dialogue_id") for row in rows))) > 1:
+        raise FeatureError(
+            "srt", "one conversation", f"{len(dialogues)}, such as {dialogues[0]!r} and {dialogues[1]!r}"
+        )
     blocks = []
     for number, row in enumerate(rows, 1):
         if "start" not in row or "end" not in row:
             raise FeatureError("srt", "start and end of every utterance", f"none for utterance {number}")
         speaker = f"{row['speaker']}: " if "speaker" in row else ""
-        said = " ".join(row.get("text", "").split())
+        said = _said(row)
         line = f"{speaker}{said}\n" if speaker or said else ""
         times = f"{_stamp(row['start'])} --> {_stamp(row['end'])}"
         blocks.append(f"{number}\n{times}\n{line}[{row['label']} {row['score']:.2f}]\n")

@@ -4,6 +4,7 @@ import csv
 import math
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 
 from mm_emotion.errors import FeatureError
@@ -15,10 +16,14 @@ from mm_emotion.features.voice_activity import LONGEST, PAUSE, SHORTEST, speech_
 
 SOUND_FILES = frozenset((".aif", ".aiff", ".au", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav"))
 """File endings that are read as sound; those of `CONTAINERS` are read as video or, without pictures, as sound."""
+TABLES = {".csv": ",", ".tsv": "\t"}
+"""Ending of a table of turns -> what stands between its columns."""
 
 _MEDIA = ("audio", "audio_path", "video", "video_path")
 _TURN = ("text", "transcript", *_MEDIA, "mocap")
+_SAME = (("text", "transcript"), ("audio", "audio_path"), ("video", "video_path"), ("speaker", "party"))
 _NUMBERS = ("start", "end")
+_SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 
 Source = str | os.PathLike | Mapping | Sequence[Mapping]
 
@@ -26,11 +31,11 @@ Source = str | os.PathLike | Mapping | Sequence[Mapping]
 def read_turns(
     source: Source, longest: float = LONGEST, pause: float = PAUSE, shortest: float = SHORTEST
 ) -> list[dict]:
-    """The utterances of one conversation, each a mapping of `UTTERANCE_KEYS`.
+    """The utterances of one input, each a mapping of `UTTERANCE_KEYS`; `conversations` says which belong together.
 
     `source` is a transcript, a sound or video file, a mapping of one utterance, a list of such mappings (the turns), or
-    a csv file of turns. A recording of more than `longest` s that comes without words and without an `end` is cut by
-    voice activity (`speech_stretches`). Errors: FeatureError, which names the file, row or key, for a missing or
+    a csv or tsv file of turns. A recording of more than `longest` s that comes without words and without an `end` is
+    cut by voice activity (`speech_stretches`). Errors: FeatureError, which names the file, row or key, for a missing or
     unreadable file, nothing to predict from, an unknown key, or a recording without speech.
     """
     if isinstance(source, Mapping):
@@ -38,7 +43,9 @@ def read_turns(
     elif isinstance(source, os.PathLike):
         turns = _file(Path(source))
     elif isinstance(source, str):
-        named = Path(source).suffix.lower() in {".csv", *SOUND_FILES, *CONTAINERS} and "\n" not in source
+        if not source.strip():
+            raise FeatureError("input", "a transcript with at least one word, or a file", repr(source))
+        named = Path(source).suffix.lower() in {*TABLES, *SOUND_FILES, *CONTAINERS} and "\n" not in source
         turns = _file(Path(source)) if named else [_turn({"text": source})]
     elif isinstance(source, Sequence) and len(source):
         return [_turn(turn) for turn in source]
@@ -46,6 +53,19 @@ def read_turns(
         expected = "a transcript, a media or csv file, a mapping, or a list of turns"
         raise FeatureError("input", expected, "an empty list" if isinstance(source, Sequence) else repr(source))
     return _cut(turns[0], longest, pause, shortest) if len(turns) == 1 else turns
+
+
+def conversations(turns: Sequence[Mapping]) -> list[list[int]]:
+    """The places of the turns of each conversation, by `dialogue_id`; all turns are one where none has an id.
+
+    Errors: FeatureError for an id that only some of the turns have.
+    """
+    names = [turn.get("dialogue_id") for turn in turns]
+    if None in names and len(set(names)) > 1:
+        raise FeatureError(
+            "dialogue_id", "a value for each turn, or for none", f"none for turn {names.index(None) + 1}"
+        )
+    return [[place for place, name in enumerate(names) if name == one] for one in dict.fromkeys(names)]
 
 
 def _turn(turn: object) -> dict:
@@ -62,33 +82,55 @@ def _file(path: Path) -> list[dict]:
     ending = path.suffix.lower()
     if not path.is_file():
         raise FeatureError(f"input {str(path)!r}", "an existing file", "a folder" if path.is_dir() else "no such file")
-    if ending == ".csv":
+    if ending in TABLES:
         return _table(path)
     if ending in SOUND_FILES:
         return [{"audio": str(path)}]
     if ending in CONTAINERS:
         return [{"video" if has_track(path, "video") else "audio": str(path)}]
-    known = ", ".join(sorted({".csv", *SOUND_FILES, *CONTAINERS}))
+    known = ", ".join(sorted({*TABLES, *SOUND_FILES, *CONTAINERS}))
     raise FeatureError(f"input {str(path)!r}", f"a file that ends in one of {known}", repr(ending))
 
 
 def _table(path: Path) -> list[dict]:
-    """Turns of a csv file; other columns are left out, empty cells are missing, paths start at the file's folder."""
-    turns = []
+    """Turns of a csv or tsv file; other columns are left out, empty cells are missing, paths start at its folder."""
+    turns, separator = [], TABLES[path.suffix.lower()]
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file, strict=True)
-            columns = [name for name in table.fieldnames or [] if name in UTTERANCE_KEYS]
-            if not set(columns) & (set(_TURN) - {"mocap"}):
-                expected = f"a header with any of {', '.join(name for name in _TURN if name != 'mocap')}"
-                raise FeatureError(f"csv {str(path)!r}", expected, ", ".join(table.fieldnames or []) or "an empty file")
+            table = csv.DictReader(file, strict=True, delimiter=separator)
+            table.fieldnames = [name.strip().lower() for name in table.fieldnames or []]
+            columns = _columns(path, table.fieldnames, separator)
             for row in table:
                 turns.append(_cells(path, table.line_num, {name: row[name] for name in columns}, row))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FeatureError(f"csv {str(path)!r}", "comma-separated UTF-8 text", error) from error
+        hint = "in a spreadsheet: save as CSV UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        expected = f"{_SEPARATORS[separator]}-separated UTF-8 text"
+        raise FeatureError(f"csv {str(path)!r}", expected, error, hint) from error
     if not turns:
         raise FeatureError(f"csv {str(path)!r}", "at least one row", "none")
+    for name in ("speaker", "dialogue_id"):
+        without = [turn for turn in turns if turn.get(name) is None]
+        if 0 < len(without) < len(turns):
+            where = f"{name} in utterance {turns.index(without[0]) + 1} of {str(path)!r}"
+            raise FeatureError(where, "a value, as in other lines, or none in any line", "none")
     return turns
+
+
+def _columns(path: Path, names: list[str], separator: str) -> list[str]:
+    """The columns that a header names; raises FeatureError for none with anything to read, or for one twice."""
+    columns = [name for name in names if name in UTTERANCE_KEYS]
+    if not set(columns) & (set(_TURN) - {"mocap"}):
+        expected = f"a header with any of {', '.join(name for name in _TURN if name != 'mocap')}"
+        others = [
+            what for mark, what in _SEPARATORS.items() if len(names) == 1 and mark != separator and mark in names[0]
+        ]
+        hint = f"the separator seems to be a {others[0]}" if others else ""
+        raise FeatureError(f"csv {str(path)!r}", expected, ", ".join(names) or "an empty file", hint)
+    for same in (*_SAME, *((name,) for name in columns)):
+        found = [name for name in columns if name in same]
+        if len(found) > 1:
+            raise FeatureError(f"header of {str(path)!r}", f"one column {' or '.join(same)}", " and ".join(found))
+    return columns
 
 
 def _cells(path: Path, line: int, cells: dict, row: dict) -> dict:
@@ -120,6 +162,8 @@ def _cut(turn: dict, longest: float, pause: float, shortest: float) -> list[dict
     said = any(turn.get(name) is not None for name in ("text", "transcript", "mocap", "start", "end"))
     if path is None or said or (Path(path).suffix.lower() in CONTAINERS and not has_track(path, "audio")):
         return [turn]
+    if not isinstance(longest, Real):
+        raise FeatureError("longest", "seconds above 0", repr(longest))
     seconds = audio_seconds(path)
     if seconds <= longest:
         return [{**turn, "start": 0.0, "end": seconds}]

@@ -47,6 +47,19 @@ def test_the_manifest_shows_the_labels_and_what_is_missing(tmp_path):
     assert manifest.count("disagreeing", "label that differs from another in case alone") == 2
 
 
+def test_the_columns_of_a_table_of_turns_are_read_whatever_their_case(tmp_path):
+    soundfile.write(write(tmp_path / "raw", "", "a.wav"), np.zeros(80, np.float32), 8000)
+    rows = rows_of(tmp_path, "Party,Text,audio,LABEL \nA,hello,a.wav,calm\nB,no,,angry\n")
+    assert rows["transcript"] == ["hello", "no"] and rows["speaker"] == ["A", "B"]
+    assert rows["audio_path"] == [str(tmp_path / "raw" / "a.wav"), ""]
+
+
+def test_a_column_that_is_left_out_shows_what_it_may_have_meant(tmp_path):
+    table = write(tmp_path / "raw", "transcript,label,dialog_id\na,b,1\nc,d,1\n")
+    dropped = prepare(Table, None, table, tmp_path / "out").items["dropped"]
+    assert dropped == {"column of another name": ["dialog_id (rename to dialogue_id?)"]}
+
+
 def test_a_dialogue_is_in_the_order_of_its_times_or_else_of_the_table(tmp_path):
     text = "utterance_id,dialogue_id,speaker,transcript,start,end,label\n"
     text += "a,d,x,1,5,6,p\nb,d,y,2,1,2.5,q\nc,e,x,3,9,10,p\nd,e,x,4,,,q\n"
@@ -91,7 +104,8 @@ HEAD = "utterance_id,transcript,start,end,split,label\n"
         ("transcript,label\n", "at least one row"),
         ("transcript,label,label\na,b,c\n", "'label' 2 times"),
         ("transcript,,label\na,b,c\n", "none for column 2"),
-        ("text,label\na,b\n", "rename 'text' to 'transcript'"),
+        ("sentence,label\na,b\n", "rename 'sentence' to 'transcript'"),
+        ("text,transcript,label\na,a,b\n", "one column that holds transcript, got text and transcript"),
         ("transcript,emotion\na,b\n", "rename 'emotion' to 'label'"),
         ("transcript,label\na,b,c\n", "line 2: expected 2 values.*got 3"),
         ('transcript,label\n"a,b\n', "well-formed csv"),

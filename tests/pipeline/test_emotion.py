@@ -51,6 +51,37 @@ def test_one_input_is_a_list_of_utterances_and_several_a_list_of_these(emotions)
             assert row["scores"] == pytest.approx(other["scores"], abs=1e-6)
 
 
+def test_turns_of_several_dialogues_are_conversations_of_their_own(emotions):
+    other = [{"text": "no", "speaker": "C"}, {"text": "is it what it is", "speaker": "D"}]
+    mixed = [{**TURNS[0], "dialogue_id": "x"}, {**other[0], "dialogue_id": "y"}]
+    mixed += [{**turn, "dialogue_id": "x"} for turn in TURNS[1:]] + [{**other[1], "dialogue_id": "y"}]
+    (first, second), alone = emotions([mixed, "no"], batch_size=2), emotions(mixed)
+    assert [row["text"] for row in alone] == [turn["text"] for turn in mixed]
+    expected = [row["scores"] for source in (TURNS, other) for row in emotions(source)]
+    for rows in (first, alone):
+        for place, scores in zip((0, 2, 3, 1, 4), expected, strict=True):
+            assert rows[place]["scores"] == pytest.approx(scores, abs=1e-6)
+    assert second[0]["scores"] == pytest.approx(emotions("no")[0]["scores"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        ({"start": "a", "end": 1.0}, "start: expected seconds, got 'a'"),
+        ({"end": "b"}, "end: expected seconds, got 'b'"),
+        ({"party": "A"}, "party: expected a whole number, got 'A'"),
+    ],
+)
+def test_what_is_no_number_is_named(emotions, turn, message):
+    with pytest.raises(FeatureError, match=message):
+        emotions({"text": "no", **turn})
+
+
+def test_a_batch_has_at_least_one_input(emotions):
+    with pytest.raises(FeatureError, match="batch_size: expected a whole number above 0, got 0"):
+        emotions(["no", "yes"], batch_size=0)
+
+
 def test_a_clip_has_times(emotions, miniature):
     path = next(miniature.glob("Session*/sentences/wav/*/*.wav"))
     (row,) = emotions(path)

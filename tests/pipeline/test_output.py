@@ -28,6 +28,11 @@ def test_a_table_has_a_line_an_utterance_and_a_heading_an_input():
     assert len(rendered([("one", ROWS)], "table").splitlines()) == 2
 
 
+def test_a_table_of_sound_alone_has_no_empty_columns():
+    row = {"start": 0.0, "end": 1.0, "label": "sad", "score": 0.5, "scores": {"sad": 0.5}}
+    assert rendered([("one", [row])], "table") == "  0:00.0 –   0:01.0  sad  0.50\n"
+
+
 def test_json_keeps_everything():
     assert json.loads(rendered([("one", ROWS)], "json")) == ROWS
     assert [part["input"] for part in json.loads(rendered([("one", ROWS), ("two", ROWS)], "json"))] == ["one", "two"]
@@ -50,5 +55,7 @@ def test_what_cannot_be_written_is_named():
         rendered([("one", [{"label": "sad", "score": 1.0, "scores": {"sad": 1.0}}])], "srt")
     with pytest.raises(FeatureError, match="srt: expected one input, got 2"):
         rendered([("one", ROWS), ("two", ROWS)], "srt")
+    with pytest.raises(FeatureError, match="srt: expected one conversation, got 2, such as 'x' and 'y'"):
+        rendered([("one", [{**row, "dialogue_id": name} for row, name in zip(ROWS, "xy", strict=True)])], "srt")
     with pytest.raises(FeatureError, match="one of table, json, csv, srt, got 'xml'"):
         rendered([("one", ROWS)], "xml")

@@ -8,6 +8,7 @@ import soundfile
 
 from mm_emotion.errors import FeatureError
 from mm_emotion.pipeline import read_turns
+from mm_emotion.pipeline.turns import conversations
 
 RATE = 8000
 
@@ -47,6 +48,20 @@ def test_a_csv_gives_turns_with_paths_beside_it(tmp_path):
     ]
 
 
+def test_a_header_is_read_whatever_its_case_and_a_tsv_by_its_tabs(tmp_path):
+    (tmp_path / "turns.csv").write_text("Speaker, Text\nA,hello\n", encoding="utf-8")
+    (tmp_path / "turns.tsv").write_text("speaker\ttext\nA\thello\n", encoding="utf-8")
+    for name in ("turns.csv", "turns.tsv"):
+        assert read_turns(tmp_path / name) == [{"speaker": "A", "text": "hello"}]
+
+
+def test_conversations_are_told_apart_by_their_ids():
+    assert conversations([{}, {"dialogue_id": None}]) == [[0, 1]]
+    assert conversations([{"dialogue_id": name} for name in "abac"]) == [[0, 2], [1], [3]]
+    with pytest.raises(FeatureError, match=r"dialogue_id.*got none for turn 2"):
+        conversations([{"dialogue_id": "a"}, {}])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -55,11 +70,17 @@ def test_a_csv_gives_turns_with_paths_beside_it(tmp_path):
         ("text\n", "at least one row"),
         ("text,start\nhello,soon\n", "start in line 2.*expected seconds, got 'soon'"),
         ("text,start\nhello,nan\n", "start in line 2"),
+        ("text;speaker\nhello;A\n", "the separator seems to be a semicolon"),
+        ("text,speaker,text\nhello,A,no\n", "header of .*one column text or transcript, got text and text"),
+        ("audio,audio_path\na.wav,a.wav\n", "one column audio or audio_path, got audio and audio_path"),
+        ("text,start,start\nhello,1,2\n", "one column start, got start and start"),
+        ("text,speaker\nhello,A\nno,\n", "speaker in utterance 2 of .*expected a value.*got none"),
+        ("text,dialogue_id\nhello,\nno,d\n", "dialogue_id in utterance 1"),
         ("text,speaker\nhello\n", "line 2.*fewer"),
         ("text,speaker\nhello,A,B\n", "line 2.*more"),
         ("text,speaker\n,A\n", "line 2.*a value for any of text"),
         ('text\n"open\n', "comma-separated UTF-8"),
-        (b"text\n\xff\xfe\n", "comma-separated UTF-8"),
+        (b"text\n\xff\xfe\n", "comma-separated UTF-8.*save as CSV UTF-8"),
     ],
 )
 def test_a_bad_csv_is_one_line_with_its_place(tmp_path, content, message):
@@ -77,6 +98,7 @@ def test_a_bad_csv_is_one_line_with_its_place(tmp_path, content, message):
         ("nowhere.csv", "nowhere.csv.*no such file"),
         (Path("picture.png"), "picture.png"),
         ([], "an empty list"),
+        ("  ", "a transcript with at least one word"),
         (3, "a transcript, a media or csv file"),
         ([3], "utterance: expected a mapping, got int"),
         ({"txt": "hello"}, "'txt'.*did you mean 'text'"),
@@ -87,6 +109,13 @@ def test_a_bad_csv_is_one_line_with_its_place(tmp_path, content, message):
 def test_what_is_no_input_is_refused(source, message):
     with pytest.raises(FeatureError, match=message):
         read_turns(source)
+
+
+def test_a_length_to_cut_at_is_a_number(tmp_path):
+    path = sound(tmp_path / "long.wav", 8, 2, 8)
+    for field in ("longest", "pause", "shortest"):
+        with pytest.raises(FeatureError, match=f"{field}: expected seconds above 0, got 'a'"):
+            read_turns(path, **{field: "a"})
 
 
 def test_a_silent_recording_and_a_wrong_file_are_refused(tmp_path):
