@@ -15,7 +15,10 @@ accelerate launch train.py dialogue_rnn/iemocap_bidialogue_rnn_att_text --data d
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _seeds.add_arguments(parser, "seeds to run (default: the recipe's first)", recipe="?")
     parser.add_argument(
-        "--from", dest="start", metavar="MODEL", help="saved system to go on from, in place of a recipe; needs --data"
+        "--from",
+        dest="start",
+        metavar="MODEL",
+        help="saved system to go on from, folder or Hub id, in place of a recipe; needs --data",
     )
 
 
@@ -37,7 +40,7 @@ def _fine_tune(options: argparse.Namespace) -> None:
 
     from mm_emotion.data.corpus import load_prepared
     from mm_emotion.errors import RecipeError
-    from mm_emotion.pipeline import load_system, quiet_loading
+    from mm_emotion.pipeline import load_system, quiet_loading, system_folder
     from mm_emotion.training.fine_tuning import head_line, recipe_on_table
     from mm_emotion.training.recipe import parse_recipe
     from mm_emotion.training.saved import recipe_of
@@ -49,11 +52,12 @@ def _fine_tune(options: argparse.Namespace) -> None:
         raise RecipeError("recipe", "none beside --from", repr(options.recipe))
     if options.data is None:
         raise RecipeError("--data", "your table or prepared folder, with --from", "none")
-    saved, start = recipe_of(Path(options.start)), load_system(options.start)
+    folder = system_folder(options.start)
+    saved, start = recipe_of(folder), load_system(folder)
     name = options.data.stem
     if options.data.is_file():
         options.data = _prepared(options.data, options.out / "data" / name)
-    recipe = recipe_on_table(saved, load_prepared(options.data), f"fine_tuned/{name}")
+    recipe = recipe_on_table(saved, start[0].config, load_prepared(options.data), f"fine_tuned/{name}")
     recipe = parse_recipe(yaml.safe_dump(recipe.to_dict()), recipe.name, overrides)
     print(head_line(saved, recipe))
     _seeds.run_seeds(options, recipe, options.seeds or recipe.protocol.seeds[:1], start)

@@ -114,8 +114,9 @@ def media_files(row: dict, column: str) -> list[str]:
 
 
 def _times(row: dict) -> tuple[float, float | None]:
-    start = row.get("start")
-    return 0.0 if start is None else start, row.get("end")
+    """Start and end, where a row has none (None or NaN, as a prepared dataset writes it) those of its file."""
+    start, end = (None if time is None or time != time else time for time in (row.get("start"), row.get("end")))
+    return 0.0 if start is None else start, end
 
 
 def _stretch(row: dict, path: str | os.PathLike, seconds: Callable[[str | os.PathLike], float]) -> Stretch:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from huggingface_hub import snapshot_download
 from transformers import AutoProcessor, PreTrainedConfig
 from transformers.utils import logging
 
@@ -22,11 +23,8 @@ def load_system(folder_or_id: str | Path) -> tuple[EmotionPreTrainedModel, Emoti
     Raises CheckpointError, which names the folder or Hub id, when a part is missing, damaged or of another package, or
     when the Hub cannot be reached.
     """
-    folder = Path(folder_or_id)
-    if folder.is_dir():
-        _check_files(folder)
-    elif folder.is_absolute() or str(folder_or_id).count("/") != 1:
-        raise CheckpointError("model", "a folder or a Hub id owner/name", repr(str(folder_or_id)))
+    if _is_folder(folder_or_id):
+        _check_files(Path(folder_or_id))
     where = f"model {str(folder_or_id)!r}"
     try:
         kind = PreTrainedConfig.get_config_dict(folder_or_id)[0].get("model_type")
@@ -45,6 +43,28 @@ def load_system(folder_or_id: str | Path) -> tuple[EmotionPreTrainedModel, Emoti
     if processor.columns:  # a model of a prepared table of vectors has a processor that makes none
         check_processor(model, processor, where)
     return model.eval(), processor
+
+
+def system_folder(folder_or_id: str | Path) -> Path:
+    """The folder of a saved system with its recipe and results, from the Hub by way of its cache where it is an id.
+
+    Raises CheckpointError for what is neither, or cannot be had from the Hub.
+    """
+    if _is_folder(folder_or_id):
+        return Path(folder_or_id)
+    try:
+        return Path(snapshot_download(str(folder_or_id), ignore_patterns="*.png"))
+    except (OSError, ValueError) as error:  # HTTP errors of the Hub are of OSError too
+        expected = "a folder, or a Hub id that can be reached"
+        raise CheckpointError(f"model {str(folder_or_id)!r}", expected, " ".join(str(error).split())) from error
+
+
+def _is_folder(folder_or_id: str | Path) -> bool:
+    """False for what may be a Hub id; raises CheckpointError for what is neither."""
+    folder = Path(folder_or_id)
+    if not folder.is_dir() and (folder.is_absolute() or str(folder_or_id).count("/") != 1):
+        raise CheckpointError("model", "a folder or a Hub id owner/name", repr(str(folder_or_id)))
+    return folder.is_dir()
 
 
 def check_processor(model: EmotionPreTrainedModel, processor: EmotionProcessor, where: str = "model") -> None:

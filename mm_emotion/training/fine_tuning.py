@@ -1,6 +1,8 @@
 """Going on from a saved system on other data: its features and weights, a new classifier where the labels differ."""
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -8,23 +10,31 @@ from datasets import Dataset
 from mm_emotion.data.rows import column_values
 from mm_emotion.errors import CheckpointError, CorpusError, FeatureError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
+from mm_emotion.models.children import child_config
+from mm_emotion.models.configuration_emotion import EmotionConfig
+from mm_emotion.models.hierarchical.configuration_hierarchical import HierarchicalConfig
 from mm_emotion.models.modeling_emotion import EmotionPreTrainedModel
 from mm_emotion.schema import SPLITS
+from mm_emotion.training.building import all_stages
 from mm_emotion.training.recipe import FITTED, Corpus, Recipe
 
 MEDIA = {"input_ids": "transcript", "text": "transcript", "audio": "audio_path", "visual": "video_path"}
 """Feature column -> column of a table that it is made from."""
 
+_HEAD = re.compile(r"(dialogue\.|stack\.)*classifier\.")
 
-def recipe_on_table(saved: Recipe, rows: Dataset, name: str) -> Recipe:
-    """The recipe of a saved system, turned to the labels of a prepared table, as the recipe `name`.
+
+def recipe_on_table(saved: Recipe, config: EmotionConfig, rows: Dataset, name: str) -> Recipe:
+    """The recipe of a saved system of this configuration, turned to the labels of a prepared table, as recipe `name`.
 
     The split is the table's own where it has train and test, else the first of five folds. The names stay in the
-    system's order where they are the same. Raises RecipeError for a system of several networks, CorpusError where the
-    one is a regression and the other is not.
+    system's order where they are the same. A system of two stages becomes one network whose encoders are frozen, as
+    they were when its dialogue model learnt. Raises RecipeError for a system that is not trained in epochs, CorpusError
+    where the one is a regression and the other is not.
     """
-    if saved.encoders or saved.children or saved.frames or saved.model["model_type"] in FITTED:
-        raise RecipeError("--from", "a system of one network that is trained in epochs", f"one of {saved.name}")
+    if saved.children or saved.frames or saved.model["model_type"] in FITTED:
+        expected = "a system that is trained in epochs, no late fusion, no frames"
+        raise RecipeError("--from", expected, f"one of {saved.name}")
     numbers = "affect" in rows.column_names
     if numbers != saved.is_regression:
         kinds = ("classes", "numbers")
@@ -35,6 +45,8 @@ def recipe_on_table(saved: Recipe, rows: Dataset, name: str) -> Recipe:
         names = list(saved.label_names)
     corpus = Corpus("table", "affect" if numbers else "own", "published" if published else "five_fold_1", names=names)
     model = {key: value for key, value in saved.model.items() if key != "num_labels"}
+    if saved.encoders:
+        model = _end_to_end(config)
     weights = saved.training.class_weights
     training = replace(saved.training, class_weights="none" if isinstance(weights, list) else weights)
     protocol = replace(saved.protocol, select_on="validation", record_test_selection=False)
@@ -42,6 +54,8 @@ def recipe_on_table(saved: Recipe, rows: Dataset, name: str) -> Recipe:
         saved,
         name=name,
         corpus=corpus,
+        features={column: options for stage in all_stages(saved) for column, options in stage.features.items()},
+        encoders={},
         model=model,
         training=training,
         protocol=protocol,
@@ -49,6 +63,29 @@ def recipe_on_table(saved: Recipe, rows: Dataset, name: str) -> Recipe:
         published={},
         note=f"Fine-tuned from {saved.name}.",
     )
+
+
+def _end_to_end(config: HierarchicalConfig) -> dict[str, Any]:
+    """The model section of a system of two stages as one network."""
+    encoders = [
+        _fields(child) | ({} if output == "hidden_states" else {"id2label": child["id2label"]})
+        for child, output in zip(config.encoders, config.outputs, strict=True)
+    ]
+    return {
+        "model_type": config.model_type,
+        "encoders": encoders,
+        "streams": config.streams,
+        "outputs": config.outputs,
+        "vectors": config.vectors,
+        "dialogue": {key: value for key, value in _fields(config.dialogue).items() if key != "class_weights"},
+        "freeze_encoders": True,
+    }
+
+
+def _fields(child: dict[str, Any]) -> dict[str, Any]:
+    """What a family's own fields say of a part, without its labels."""
+    config = child_config("part", child)
+    return {"model_type": config.model_type} | {name: getattr(config, name) for name in sorted(config.own_hints())}
 
 
 def head_line(saved: Recipe, recipe: Recipe) -> str:
@@ -84,11 +121,11 @@ def check_readable(model: EmotionPreTrainedModel, processor: EmotionProcessor, r
 def start_from_model(model: torch.nn.Module, start: EmotionPreTrainedModel) -> None:
     """Copy the weights of `start` into `model` in place; a classifier for other labels keeps its fresh weights.
 
-    Raises CheckpointError where anything but the classifier differs.
+    That of a dialogue model or a stack within is meant as well. Raises CheckpointError where anything else differs.
     """
     given, kept = start.state_dict(), model.state_dict()
     same = start.config.id2label == model.config.id2label
-    head = () if same else tuple(name for name in kept if name.startswith("classifier."))
+    head = () if same else tuple(name for name in kept if _HEAD.match(name))
     for name in kept.keys() | given.keys():
         if name in head:
             continue

@@ -10,8 +10,10 @@ import torch
 from huggingface_hub import ModelCard, constants
 from transformers import AutoModel, AutoProcessor
 
+from mm_emotion.__main__ import main
 from mm_emotion.hub.push import push_system
 from mm_emotion.pipeline import load_system
+from mm_emotion.training.evaluation import read_results
 
 NAME, BY_HAND = "org/iemocap-demo", "org/by-hand"
 DIALOGUE = [{"speaker": "A", "text": "what a lovely day"}, {"speaker": "B", "text": "leave me alone"}]
@@ -42,6 +44,23 @@ def test_one_line_gives_logits(expected):
     model, processor = load_system(NAME)
     with torch.no_grad():
         assert torch.equal(model(**processor(DIALOGUE)).logits, expected)
+
+
+def test_a_published_system_is_evaluated_predicts_and_is_trained_further(system, prepared, tmp_path, capsys):
+    words = ["--data", str(prepared)]
+    assert main(["evaluate", NAME, *words, "--out", str(tmp_path / "hub")]) == 0
+    assert main(["evaluate", str(system), *words, "--out", str(tmp_path / "own")]) == 0
+    assert [row["value"] for row in read_results(tmp_path / "hub" / "results.csv")] == [
+        row["value"] for row in read_results(tmp_path / "own" / "results.csv")
+    ]
+    capsys.readouterr()
+    assert main(["predict", "--model", NAME, *words]) == 0
+    here = capsys.readouterr().out
+    assert main(["predict", "--model", str(system), *words]) == 0
+    assert capsys.readouterr().out == here
+    assert main(["train", *words, "--from", NAME, "--out", str(tmp_path / "runs"), "training.epochs=1", "--quiet"]) == 0
+    assert main(["evaluate", "org/absent", *words]) == 2
+    assert "model 'org/absent': expected a folder, or a Hub id that can be reached" in capsys.readouterr().err
 
 
 def test_once_loaded_it_loads_offline(expected, hub, monkeypatch):

@@ -12,7 +12,7 @@ from mm_emotion.__main__ import main
 from mm_emotion.errors import CorpusError, FeatureError, RecipeError
 from mm_emotion.features.processor import EmotionProcessor
 from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system
-from mm_emotion.training.fine_tuning import check_readable
+from mm_emotion.training.fine_tuning import check_readable, start_from_model
 from mm_emotion.training.recipe import load_recipe
 from mm_emotion.training.reproduction import open_corpus_of, resolve_labels
 
@@ -34,7 +34,7 @@ def write_table(path, words=WORDS, text="transcript"):
 
 
 @pytest.fixture
-def prepared(tmp_path):
+def mine(tmp_path):
     prepare(Table, None, write_table(tmp_path / "my.csv"), tmp_path / "mine")
     return tmp_path / "mine"
 
@@ -45,44 +45,44 @@ def recipe(tmp_path):
     return tmp_path / "tiny.yaml"
 
 
-def test_a_recipe_takes_its_names_from_the_table_and_a_saved_system_knows_them(tmp_path, prepared, recipe, capsys):
+def test_a_recipe_takes_its_names_from_the_table_and_a_saved_system_knows_them(tmp_path, mine, recipe, capsys):
     out = tmp_path / "runs"
-    assert main(["train", str(recipe), "--data", str(prepared), "--out", str(out), "--quiet"]) == 0
+    assert main(["train", str(recipe), "--data", str(mine), "--out", str(out), "--quiet"]) == 0
     folder = next(out.rglob("model"))
     assert load_recipe(str(folder / "recipe.yaml")).label_names == ("bliss", "calm", "rage")
     model, processor = load_system(folder)
     assert model.config.id2label == {0: "bliss", 1: "calm", 2: "rage"}
     found = MultimodalEmotionPipeline(model, processor=processor, progress_bar=False)({"text": "lake now"})
     assert found[0]["label"] in WORDS
-    assert main(["evaluate", str(folder), "--data", str(prepared), "--out", str(tmp_path / "report")]) == 0
+    assert main(["evaluate", str(folder), "--data", str(mine), "--out", str(tmp_path / "report")]) == 0
     assert "bliss" in capsys.readouterr().out
 
 
-def test_names_are_resolved_once_and_held_to(tmp_path, prepared, recipe):
+def test_names_are_resolved_once_and_held_to(tmp_path, mine, recipe):
     unresolved = load_recipe(str(recipe))
     assert unresolved.label_names == ()
-    resolved = resolve_labels(unresolved, prepared)
+    resolved = resolve_labels(unresolved, mine)
     assert resolved.label_names == ("bliss", "calm", "rage")
     other = prepare(Table, None, write_table(tmp_path / "other.csv", {"calm": "a", "gloom": "b"}), tmp_path / "other")
     assert other.found["label gloom"] == 6
     with pytest.raises(CorpusError, match="bliss, calm, rage, as the recipe has, got calm, gloom"):
         open_corpus_of(resolved, tmp_path / "other")
     reordered = load_recipe(str(recipe), ["corpus.names=[rage, calm, bliss]"])
-    rows = open_corpus_of(reordered, prepared)
+    rows = open_corpus_of(reordered, mine)
     assert rows.features["label"].names == ["rage", "calm", "bliss"]
     for row in rows:
         assert WORDS[reordered.label_names[row["label"]]] in row["transcript"]
 
 
-def test_wrong_names_and_counts_are_refused(prepared, recipe):
+def test_wrong_names_and_counts_are_refused(mine, recipe):
     with pytest.raises(RecipeError, match="num_labels: expected 3"):
-        resolve_labels(load_recipe(str(recipe), ["model.num_labels=4"]), prepared)
+        resolve_labels(load_recipe(str(recipe), ["model.num_labels=4"]), mine)
     with pytest.raises(RecipeError, match="at least two names"):
         load_recipe(str(recipe), ["corpus.names=[a, a]"])
     with pytest.raises(RecipeError, match="has names of its own"):
         load_recipe("bc_lstm/iemocap_bc_lstm_text", ["corpus.names=[a, b, c, d, e, f]"])
     with pytest.raises(CorpusError, match="affect"):
-        open_corpus_of(load_recipe(str(recipe), ["corpus.labels=affect"]), prepared)
+        open_corpus_of(load_recipe(str(recipe), ["corpus.labels=affect"]), mine)
 
 
 def test_numbers_need_the_regression_and_say_so(tmp_path, recipe):
@@ -95,8 +95,8 @@ def test_numbers_need_the_regression_and_say_so(tmp_path, recipe):
 
 
 @pytest.fixture
-def system(tmp_path, prepared, recipe):
-    assert main(["train", str(recipe), "--data", str(prepared), "--out", str(tmp_path / "runs"), "--quiet"]) == 0
+def system(tmp_path, mine, recipe):
+    assert main(["train", str(recipe), "--data", str(mine), "--out", str(tmp_path / "runs"), "--quiet"]) == 0
     return next((tmp_path / "runs").rglob("model"))
 
 
@@ -126,6 +126,49 @@ def test_a_head_for_the_same_labels_is_kept(tmp_path, system, capsys):
     tuned = load_system(next((tmp_path / "tuned").rglob("model")))[0].state_dict()
     for name, value in load_system(system)[0].state_dict().items():
         torch.testing.assert_close(tuned[name], value, atol=1e-6, rtol=0)
+
+
+def test_a_system_of_two_stages_goes_on_as_one_network(tmp_path, runs, miniature, capsys):
+    (start,) = runs.glob("demo/miniature_dialogue */seed0/model")
+    sounds = sorted(miniature.rglob("sentences/wav/*/*.wav"))[:24]
+    moods = [("glad", "up"), ("sorry", "down")]
+    lines = [
+        f"{path},{word} to hear it,d{index // 3},s{index // 3}{index % 2},{label}"
+        for index, path in enumerate(sounds)
+        for word, label in [moods[index % 2]]
+    ]
+    table = tmp_path / "yours.csv"
+    table.write_text("\n".join(["audio_path,transcript,dialogue_id,speaker,label", *lines]))
+    words = ["train", "training.epochs=1", "training.learning_rate=1e-9", "--data", str(table), "--from", str(start)]
+    assert main([*words, "--out", str(tmp_path / "tuned"), "--quiet"]) == 0
+    assert "new classifier for 2 labels: down, up" in capsys.readouterr().out
+    folder = next((tmp_path / "tuned").rglob("model"))
+    tuned, before = load_system(folder)[0], load_system(start)[0].state_dict()
+    for name, value in tuned.state_dict().items():
+        if name.startswith("encoders."):
+            assert torch.equal(value, before[name])
+        elif not name.startswith("dialogue.classifier."):
+            torch.testing.assert_close(value, before[name], atol=1e-6, rtol=0)
+    assert tuned.state_dict()["dialogue.classifier.weight"].shape[0] == 2
+    data = ["--data", str(tmp_path / "tuned/data/yours")]
+    assert main(["evaluate", str(folder), *data, "--out", str(tmp_path / "r")]) == 0
+    capsys.readouterr()
+    assert main(["predict", "--model", str(folder), *data]) == 0
+    assert "glad to hear it" in capsys.readouterr().out  # and no times, as the table has none
+    again = [*words[:-1], str(folder), "--out", str(tmp_path / "again"), "--quiet", "model.freeze_encoders=false"]
+    assert main(again) == 0
+    assert "classifier kept: down, up" in capsys.readouterr().out
+
+
+def test_the_head_within_a_stack_is_a_head_too():
+    stack = {"model_type": "sequence_stack", "modality_dims": {"text": 3}, "stages": [{"kind": "lstm", "units": 2}]}
+    sizes = {"modality_dims": {"text": 3}, "stack": stack}
+    start, model = (AutoModel.from_config(AutoConfig.for_model("early_fusion", **sizes, num_labels=k)) for k in (2, 3))
+    head = model.stack.classifier.weight.clone()
+    start_from_model(model, start)
+    assert torch.equal(model.stack.classifier.weight, head)
+    for name, value in start.state_dict().items():
+        assert name.startswith("stack.classifier.") or torch.equal(model.state_dict()[name], value)
 
 
 def test_fine_tuning_names_what_is_wrong(tmp_path, system, capsys):
