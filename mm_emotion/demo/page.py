@@ -15,6 +15,7 @@ from mm_emotion.pipeline.turns import SOUND_FILES
 
 if TYPE_CHECKING:
     from gradio import Blocks
+    from gradio.components import Component
 
 EXAMPLE = (
     "Anna: we are going to the lake\nBen: I can not wait\nAnna: you forgot the tickets again\nBen: not this, please"
@@ -86,9 +87,9 @@ def _clip(gradio: ModuleType, predict: MultimodalEmotionPipeline, modalities: li
     label = "Sound or video file" if hears else "Video file"
     with gradio.Row():
         file = gradio.File(label=label, file_types=sorted(kinds), type="filepath", height=140, elem_id="clip")
-        # Left out where the model cannot hear, but there as a part, for the same function to read it.
-        recording = gradio.Audio(label="Or record", sources=["microphone"], type="filepath", visible=hears)
-    words = gradio.Textbox(label="What is said in it, if you know", visible=reads_words, elem_id="said")
+        recording = _microphone(gradio, "Or record", modalities)
+    # In the place of a part that the model has no use for stands a value: Gradio hands over None for a hidden one.
+    words = gradio.Textbox(label="What is said in it, if you know", elem_id="said") if reads_words else gradio.State("")
     button = gradio.Button("Analyse", variant="primary")
     result = gradio.HTML(elem_id="clip_result")
 
@@ -100,7 +101,8 @@ def _clip(gradio: ModuleType, predict: MultimodalEmotionPipeline, modalities: li
 
     # One clip at a time: the later takes the place of the earlier.
     file.upload(lambda: None, None, recording, api_name=False)
-    recording.stop_recording(lambda: None, None, file, api_name=False)
+    if hears:
+        recording.stop_recording(lambda: None, None, file, api_name=False)
     button.click(analyse, [file, recording, words], result, api_name=False)
 
 
@@ -122,12 +124,10 @@ def _live(gradio: ModuleType, predict: MultimodalEmotionPipeline, modalities: li
     live = gradio.State(LiveConversation())
     with gradio.Row():
         speaker = gradio.Textbox(label="Speaker", value="Anna", scale=1, elem_id="speaker")
-        words = gradio.Textbox(
-            label="Words (Enter sends)", scale=4, elem_id="words", visible="text" in modalities, min_width=280
-        )
-        recording = gradio.Audio(
-            label="Recording", sources=["microphone"], type="filepath", visible="audio" in modalities, scale=4
-        )
+        words = gradio.State("")
+        if "text" in modalities:
+            words = gradio.Textbox(label="Words (Enter sends)", scale=4, min_width=280, elem_id="words")
+        recording = _microphone(gradio, "Recording", modalities)
     with gradio.Row():
         send = gradio.Button("Say", variant="primary")
         restart = gradio.Button("Begin anew")
@@ -153,9 +153,15 @@ def _live(gradio: ModuleType, predict: MultimodalEmotionPipeline, modalities: li
             else ""
         )
 
-    for event in (words.submit, send.click):
+    for event in [send.click, *([words.submit] if "text" in modalities else [])]:
         event(speak, [live, speaker, words, recording], [live, heard, words, recording], api_name=False)
     restart.click(lambda: (LiveConversation(), "", "", None), None, [live, heard, words, recording], api_name=False)
+
+
+def _microphone(gradio: ModuleType, label: str, modalities: list[str]) -> "Component":
+    if "audio" not in modalities:
+        return gradio.State(None)
+    return gradio.Audio(label=label, sources=["microphone"], type="filepath")
 
 
 def _of_file(predict: MultimodalEmotionPipeline, path: str, words: str = "") -> str:
