@@ -15,15 +15,16 @@ from mm_emotion.schema import MODALITIES
 
 @dataclass(frozen=True)
 class Reading:
-    """Utterances as the pipeline gives them; `contributions` maps a modality to one number an utterance.
+    """Utterances as the pipeline gives them; `contributions` maps a modality to one mapping an utterance.
 
-    That number is how much of the chosen label's score goes when the modality is left out. `attention` is (U, U), a row
-    the utterance that looks, None where the model has no such weights.
+    That maps the chosen label, of a regression each dimension, to how much of its score goes when the modality is left
+    out. `attention` is (U, U), a row the utterance that looks, None where the model has no such weights.
     """
 
     utterances: list[dict]
-    contributions: dict[str, list[float]]
+    contributions: dict[str, list[dict[str, float]]]
     attention: np.ndarray | None
+    is_regression: bool = False
 
 
 @torch.inference_mode()
@@ -34,7 +35,18 @@ def read(predict: MultimodalEmotionPipeline, source: object) -> Reading:
     batch = {key: value.to(predict.device) for key, value in predict.processor([turns]).items()}
     output = model(**batch, output_attentions=True)
     utterances = predict.postprocess((turns, output.logits[0, : len(turns)]))
-    return Reading(utterances, _contributions(predict, batch, turns, utterances), _attention(output, len(turns)))
+    return Reading(
+        utterances,
+        _contributions(predict, batch, turns, utterances),
+        _attention(output, len(turns)),
+        model.config.problem_type == "regression",
+    )
+
+
+def modalities_read(predict: MultimodalEmotionPipeline) -> list[str]:
+    """The modalities that the model reads and the processor makes from a user's own input."""
+    found = {modality_of(key) for key in predict.model.input_shapes() if key in predict.processor.columns}
+    return [name for name in MODALITIES if name in found]
 
 
 def turns_of(text: str) -> list[dict]:
@@ -69,38 +81,35 @@ class LiveConversation:
 def say(predict: MultimodalEmotionPipeline, live: LiveConversation, turn: dict) -> LiveConversation:
     """The conversation with one more turn, answered by one step of a causal model; `live` stays as it was.
 
-    Raises FeatureError for more speakers than the model tells apart, and what `step` and the processor raise.
+    Raises what `step` and the processor raise.
     """
-    model, speaker = predict.model, turn["speaker"]
     parties = {**live.parties}
-    party = parties.setdefault(speaker, len(parties))
-    most = model.config.num_parties if model.needs_speakers else len(parties)
-    if party >= most:
-        raise FeatureError("speaker", f"one of {', '.join(live.parties)}: the model knows {most}", repr(speaker))
-    batch = predict.processor([[{**turn, "party": party}]], most)
-    logits, state = model.step({key: value.to(predict.device) for key, value in batch.items()}, live.state)
+    party = parties.setdefault(turn["speaker"], len(parties))
+    batch = predict.processor([[{**turn, "party": party}]], len(parties))
+    logits, state = predict.model.step({key: value.to(predict.device) for key, value in batch.items()}, live.state)
     return LiveConversation(parties, state, [*live.utterances, *predict.postprocess(([turn], logits[0]))])
 
 
 def _contributions(
     predict: MultimodalEmotionPipeline, batch: dict[str, Tensor], turns: list[dict], utterances: list[dict]
-) -> dict[str, list[float]]:
-    read_by_model = {modality_of(key) for key in predict.model.input_shapes()}
-    present = [
-        (index, name)
-        for index, name in enumerate(MODALITIES)
-        if name in read_by_model and batch["modality_mask"][..., index].any()
-    ]
+) -> dict[str, list[dict[str, float]]]:
+    present = {name: MODALITIES.index(name) for name in modalities_read(predict)}
+    present = {name: index for name, index in present.items() if batch["modality_mask"][..., index].any()}
     if len(present) < 2:
         return {}
+    is_regression = predict.model.config.problem_type == "regression"
     found = {}
-    for index, name in present:
+    for name, index in present.items():
         mask = batch["modality_mask"].clone()
         mask[..., index] = False
         logits = predict.model(**{**batch, "modality_mask": mask}).logits[0, : len(turns)]
         without = predict.postprocess((turns, logits))
         found[name] = [
-            row["score"] - other["scores"][row["label"]] for row, other in zip(utterances, without, strict=True)
+            {
+                label: row["scores"][label] - other["scores"][label]
+                for label in (row["scores"] if is_regression else [row["label"]])
+            }
+            for row, other in zip(utterances, without, strict=True)
         ]
     return found
 

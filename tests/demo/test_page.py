@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mm_emotion.demo import build_page
-from mm_emotion.errors import MissingExtraError
+from mm_emotion.errors import CheckpointError, MissingExtraError
 from mm_emotion.hub import tiny_checkpoint
 from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system
 
@@ -27,15 +27,20 @@ def test_without_gradio_the_extra_is_named(predict, monkeypatch):
         build_page(predict, "tiny")
 
 
+def test_a_system_that_reads_none_of_what_the_page_takes_is_refused(predict, monkeypatch):
+    monkeypatch.setattr("mm_emotion.demo.page.modalities_read", lambda _: ["mocap"])
+    with pytest.raises(CheckpointError, match=r"model 'tiny': expected a system .* got mocap"):
+        build_page(predict, "tiny")
+
+
 def test_the_page_in_a_browser(tmp_path):
     for needed in ("gradio", "playwright.sync_api"):
         pytest.importorskip(needed)
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
-    model = tiny_checkpoint("dialogue_rnn", tmp_path / "model")
+    for family in ("dialogue_rnn", "audio_dense", "affect_dnn"):
+        tiny_checkpoint(family, tmp_path / family)
     script = Path(__file__).with_name("browser.py")
     # A process of its own: Gradio and Playwright leave threads and sockets behind.
-    done = subprocess.run(
-        [sys.executable, script, model, tmp_path, CHROMIUM], capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run([sys.executable, script, tmp_path, CHROMIUM], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

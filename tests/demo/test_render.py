@@ -17,6 +17,11 @@ ROWS = [
         **{"label": "happy", "score": 0.6, "scores": {"happy": 0.6, "sad": 0.4}},
     },
 ]
+BROUGHT = {"text": [{"sad": 0.2}, {"happy": -0.1}], "audio": [{"sad": -0.001}, {"happy": 0.05}]}
+AFFECT = [
+    {"label": "valence", "score": 0.3, "scores": {"arousal": -0.5, "valence": 0.3}},
+    {"label": "arousal", "score": 2.0, "scores": {"arousal": 2.0, "valence": 0.0}},
+]
 
 
 class Checker(HTMLParser):
@@ -43,10 +48,10 @@ class Checker(HTMLParser):
 
 
 def test_everything_is_shown_and_escaped():
-    reading = Reading(ROWS, {"text": [0.2, -0.1], "audio": [0.0, 0.05]}, np.array([[1.0, 0.0], [0.25, 0.75]]))
+    reading = Reading(ROWS, BROUGHT, np.array([[1.0, 0.0], [0.25, 0.75]]))
     page = Checker(reading_html(reading))
     assert "<b>& you" in page.texts
-    assert {"0.0 to 1.5 s", "A", "+0.20", "-0.10", "75", "Timeline"} <= set(page.texts)
+    assert {"0.0 to 1.5 s", "A", "+0.20", "-0.10", "+0.00", "75", "Timeline", "1 sad", "2 happy"} <= set(page.texts)
     assert page.meters == [0.7, 0.3, 0.6, 0.4]
 
 
@@ -55,6 +60,28 @@ def test_a_piece_is_as_wide_as_its_utterance_is_long():
     assert page.index("flex: 1.50") < page.index("flex: 3.00")
     assert "Attention" not in page
     assert "Contribution" not in page
+
+
+def test_a_regression_has_a_line_a_dimension_and_no_label():
+    page = Checker(reading_html(Reading(AFFECT, {"text": [{"arousal": 0.1, "valence": 0.2}] * 2}, None, True)))
+    assert page.texts.count("+2.00") == 1
+    assert [text.strip() for text in page.texts].count("-0.50") == 2  # on the line, and beside its bar
+    assert not page.meters
+    assert not {"emotion", "1 valence"} & set(page.texts)
+    assert page.texts.count("arousal") == 1 + 2 + 2  # line, utterances, contributions
+    halves = reading_html(Reading(AFFECT, {}, None, True))
+    assert "left: 37.5%; width: 12.5%" in halves, "-0.5 of the 2.0 that is the end of the scale"
+
+
+def test_the_newest_comes_first_where_asked():
+    page = reading_html(Reading(ROWS, {}, None), newest_first=True)
+    assert page.index("<td>2</td>") < page.index("<td>1</td>")
+    assert page.index("1 sad") < page.index("2 happy"), "the timeline goes on in time"
+
+
+def test_attention_over_a_long_conversation_is_left_out():
+    assert "Attention" in reading_html(Reading(ROWS * 20, {}, np.eye(40)))
+    assert "Attention" not in reading_html(Reading(ROWS * 21, {}, np.eye(42)))
 
 
 def test_columns_without_content_are_left_out():
