@@ -10,6 +10,7 @@ from mm_emotion.errors import FeatureError
 from mm_emotion.models.batch import modality_of
 from mm_emotion.models.live import DialogueState
 from mm_emotion.pipeline import MultimodalEmotionPipeline, read_turns
+from mm_emotion.pipeline.turns import conversations
 from mm_emotion.schema import MODALITIES
 
 
@@ -29,8 +30,10 @@ class Reading:
 
 @torch.inference_mode()
 def read(predict: MultimodalEmotionPipeline, source: object) -> Reading:
-    """Read one input of the pipeline; raises what it raises for bad input."""
+    """Read one conversation; raises what the pipeline raises for bad input, and FeatureError for several of them."""
     turns = read_turns(source)
+    if len(found := conversations(turns)) > 1:
+        raise FeatureError("dialogue_id", "one conversation (`mm-emotion predict` takes many)", f"{len(found)}")
     model = predict.model
     batch = {key: value.to(predict.device) for key, value in predict.processor([turns]).items()}
     output = model(**batch, output_attentions=True)

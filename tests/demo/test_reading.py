@@ -43,6 +43,11 @@ def test_a_reading_is_what_the_pipeline_says(looking):
     np.testing.assert_allclose(reading.attention.sum(axis=1), 1, atol=1e-5)
 
 
+def test_several_conversations_are_refused(looking):
+    with pytest.raises(FeatureError, match="dialogue_id: expected one conversation .* got 2"):
+        read(looking, [{**turn, "dialogue_id": turn["speaker"]} for turn in TURNS])
+
+
 def test_a_contribution_is_what_the_label_loses_without_the_modality(causal):
     reading = read(causal, TURNS)
     assert list(reading.contributions) == ["text", "audio"]
