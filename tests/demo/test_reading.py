@@ -44,7 +44,7 @@ def test_a_reading_is_what_the_pipeline_says(looking):
 
 
 def test_several_conversations_are_refused(looking):
-    with pytest.raises(FeatureError, match="dialogue_id: expected one conversation .* got 2"):
+    with pytest.raises(FeatureError, match=r"dialogue_id: expected one conversation .* got 2"):
         read(looking, [{**turn, "dialogue_id": turn["speaker"]} for turn in TURNS])
 
 
