@@ -9,6 +9,7 @@ from torch import Tensor
 from mm_emotion.errors import FeatureError
 from mm_emotion.models.batch import modality_of
 from mm_emotion.models.live import DialogueState
+from mm_emotion.models.modeling_emotion import EmotionOutput
 from mm_emotion.pipeline import MultimodalEmotionPipeline, read_turns
 from mm_emotion.pipeline.turns import conversations
 from mm_emotion.schema import MODALITIES
@@ -19,7 +20,8 @@ class Reading:
     """Utterances as the pipeline gives them; `contributions` maps a modality to one mapping an utterance.
 
     That maps the chosen label, of a regression each dimension, to how much of its score goes when the modality is left
-    out. `attention` is (U, U), a row the utterance that looks, None where the model has no such weights.
+    out. `attention` is (U, U), a row the utterance that looks, as shares of all its weights on utterances: those of the
+    hops and histories of a memory, of the directions of a recurrence; a row of 0 looks at none, None is a model without.
     """
 
     utterances: list[dict]
@@ -117,8 +119,17 @@ def _contributions(
     return found
 
 
-def _attention(output, count: int) -> np.ndarray | None:
-    for weights in output.attentions or ():
-        if weights.ndim == 3 and weights.shape[1:] == (count, count):
-            return weights[0].float().cpu().numpy()
-    return None
+def _attention(output: EmotionOutput, count: int) -> np.ndarray | None:
+    found = output.attentions or ()
+    pairs = [weights[0] for weights in found if weights.ndim == 3 and weights.shape[1:] == (count, count)]
+    if not pairs:  # the directions of a recurrence, (R, B, U, U)
+        pairs = [
+            one[0]
+            for weights in found
+            if weights.ndim == 4 and weights.shape[1:] == (1, count, count)
+            for one in weights
+        ]
+    if not pairs:
+        return None
+    weights = torch.stack(pairs).float().sum(0)  # (U, U)
+    return (weights / weights.sum(-1, keepdim=True).clamp(min=1e-6)).cpu().numpy()

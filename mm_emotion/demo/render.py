@@ -18,10 +18,11 @@ STYLE = """
 .mme table th, .mme table td {text-align: left; padding: 0.25rem 0.5rem; vertical-align: top; border: 0 solid #8884;
   border-bottom-width: 1px}
 .mme table.plain {width: auto}
-.mme meter {width: 5.5rem; height: 0.8rem; vertical-align: middle}
-.mme .signed {display: inline-block; position: relative; width: 5.5rem; height: 0.6rem; border-radius: 2px;
+.mme meter {width: 4.8rem; height: 0.8rem; vertical-align: middle}
+.mme .signed {display: inline-block; position: relative; width: 4.8rem; height: 0.6rem; border-radius: 2px;
   background: linear-gradient(90deg, #8884 49%, #888 49%, #888 51%, #8884 51%); vertical-align: middle}
 .mme .signed i {position: absolute; top: 0; bottom: 0; background: #2f86cc}
+.mme .signed .below {background: #d0672a}
 .mme .scores > span {display: inline-block; min-width: 7.7rem; margin-right: 0.5rem}
 .mme table.looks td {width: 1.9rem; padding: 0.25rem 0; text-align: center; font-size: 0.75rem}
 .mme .scroll {overflow-x: auto}
@@ -160,8 +161,9 @@ def _bar(value: float) -> str:
 def _signed(share: float) -> str:
     """A bar from the middle, `share` in [-1, 1]."""
     width = 50 * abs(share)
-    left = 50 if share >= 0 else 50 - width
-    return f'<span class="signed" aria-hidden="true"><i style="left: {left:.1f}%; width: {width:.1f}%"></i></span>'
+    left, side = (50, "above") if share >= 0 else (50 - width, "below")
+    filled = f'<i class="{side}" style="left: {left:.1f}%; width: {width:.1f}%"></i>'
+    return f'<span class="signed" aria-hidden="true">{filled}</span>'
 
 
 def _shade(share: float) -> str:

@@ -56,7 +56,19 @@ def test_a_contribution_is_what_the_label_loses_without_the_modality(causal):
         lost = row["score"] - silent[index]["scores"][row["label"]]
         assert reading.contributions["audio"][index] == pytest.approx({row["label"]: lost}, abs=1e-6)
     assert read(causal, TURNS[:1]).contributions == {}
-    assert reading.attention is None
+
+
+@pytest.mark.parametrize("family", ["dialogue_rnn", "cmn", "memnet"])
+def test_a_causal_model_looks_back_with_all_its_attention(family, tmp_path):
+    model, processor = load_system(tiny_checkpoint(family, tmp_path / family))
+    attention = read(MultimodalEmotionPipeline(model, processor=processor), TURNS * 2).attention
+    np.testing.assert_allclose(attention.sum(axis=1), [0, 1, 1, 1], atol=1e-5)
+    assert not np.triu(attention).any()
+
+
+def test_a_model_without_attention_over_utterances_shows_none(tmp_path):
+    model, processor = load_system(tiny_checkpoint("text_te", tmp_path / "text_te"))
+    assert read(MultimodalEmotionPipeline(model, processor=processor), TURNS).attention is None
 
 
 def test_each_dimension_of_a_regression_has_its_contribution(tmp_path):
