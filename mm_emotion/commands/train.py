@@ -36,9 +36,9 @@ def _fine_tune(options: argparse.Namespace) -> None:
     import yaml
 
     from mm_emotion.data.corpus import load_prepared
-    from mm_emotion.errors import RecipeError
+    from mm_emotion.errors import CorpusError, RecipeError
     from mm_emotion.pipeline import load_system, quiet_loading
-    from mm_emotion.training.fine_tuning import head_line, recipe_on_table
+    from mm_emotion.training.fine_tuning import check_trainable, head_line, recipe_on_table
     from mm_emotion.training.recipe import parse_recipe
     from mm_emotion.training.saved import recipe_of
 
@@ -49,7 +49,10 @@ def _fine_tune(options: argparse.Namespace) -> None:
         raise RecipeError("recipe", "none beside --from", repr(options.recipe))
     if options.data is None:
         raise RecipeError("--data", "your table or prepared folder, with --from", "none")
+    if not options.data.exists():
+        raise CorpusError("--data", "your table or prepared folder", f"{str(options.data)!r}, which is neither")
     saved, start = recipe_of(Path(options.start)), load_system(options.start)
+    check_trainable(saved)
     name = options.data.stem
     if options.data.is_file():
         options.data = _prepared(options.data, options.out / "data" / name)

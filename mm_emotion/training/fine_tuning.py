@@ -16,6 +16,12 @@ MEDIA = {"input_ids": "transcript", "text": "transcript", "audio": "audio_path",
 """Feature column -> column of a table that it is made from."""
 
 
+def check_trainable(saved: Recipe) -> None:
+    """Raise RecipeError for a system of several networks, or one that is not trained in epochs."""
+    if saved.encoders or saved.children or saved.frames or saved.model["model_type"] in FITTED:
+        raise RecipeError("--from", "a system of one network that is trained in epochs", f"one of {saved.name}")
+
+
 def recipe_on_table(saved: Recipe, rows: Dataset, name: str) -> Recipe:
     """The recipe of a saved system, turned to the labels of a prepared table, as the recipe `name`.
 
@@ -23,8 +29,7 @@ def recipe_on_table(saved: Recipe, rows: Dataset, name: str) -> Recipe:
     system's order where they are the same. Raises RecipeError for a system of several networks, CorpusError where the
     one is a regression and the other is not.
     """
-    if saved.encoders or saved.children or saved.frames or saved.model["model_type"] in FITTED:
-        raise RecipeError("--from", "a system of one network that is trained in epochs", f"one of {saved.name}")
+    check_trainable(saved)
     numbers = "affect" in rows.column_names
     if numbers != saved.is_regression:
         kinds = ("classes", "numbers")
