@@ -76,11 +76,13 @@ def test_overrides_may_stand_anywhere_behind_the_recipe(command):
         (["list", "a=1"], "unrecognized arguments: a=1"),
         (["predict", "--model", "m", "--text", "x", "--dialogue", "y"], "--dialogue"),
         (["predict", "--model", "m", "--audio", "x.wav", "--data", "y"], "--data"),
+        (["predict", "--model", "m"], "nothing to predict: give files"),
         (["prepare"], "corpus"),
         (["prepare", "iemocapp"], "iemocapp"),
     ],
 )
-def test_words_that_mean_nothing_are_refused(words, message, capsys):
+def test_words_that_mean_nothing_are_refused(words, message, monkeypatch, capsys):
+    monkeypatch.delenv("MM_EMOTION_DATA", raising=False)
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2
@@ -243,6 +245,9 @@ BAD = {
     "encode at a file": (["encode", "--model", "SYSTEM", "--data", "PREPARED", "--column", "text", "--out", "FILE"],
                          "FILE"),
     "a damaged model": (["predict", "--model", "DAMAGED", "--text", "x"], "config.json"),
+    "a table of one's own": (["train", "demo/miniature_text_cnn", "--data", "TABLE"], "`mm-emotion prepare table`"),
+    "no table to go on with": (["train", "--data", "/nowhere.csv", "--from", "SYSTEM"], "--data"),
+    "no results to draw": (["figures", "/nowhere.csv"], "no such file"),
     "no results": (["leaderboard", "/nowhere.csv"], "/nowhere.csv"),
 }  # fmt: skip
 
@@ -252,6 +257,8 @@ def test_bad_input_is_one_clear_line(name, prepared, system, miniature, tmp_path
     words, expected = BAD[name]
     places = {"PREPARED": prepared, "SYSTEM": system, "RAW": miniature, "OUT": tmp_path / "out"}
     places |= {"FILE": tmp_path / "file", "BELOW": tmp_path / "file" / "deep", "DAMAGED": tmp_path / "damaged"}
+    places["TABLE"] = tmp_path / "my.csv"
+    places["TABLE"].write_text("text,label\na,b\n")
     (tmp_path / "file").touch()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "config.json").write_text("{oops")

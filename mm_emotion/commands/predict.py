@@ -1,6 +1,7 @@
 """mm-emotion predict: emotions of files, of one utterance, or of a dialogue of a corpus."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def contradiction(options: argparse.Namespace) -> str | None:
         return "files are inputs of their own: not with --text, --audio or --video"
     if (own or options.files) and (options.data is not None or options.dialogue is not None):
         return "--data and --dialogue choose from a corpus: not with files, --text, --audio or --video"
+    if not own and not options.files and options.data is None and "MM_EMOTION_DATA" not in os.environ:
+        return "nothing to predict: give files, --text, --audio, --video, or --data with a prepared corpus"
     if options.batch_size < 1:
         return f"--batch-size is at least 1, not {options.batch_size}"
     if options.out is not None and options.format is None and options.out.suffix[1:] not in _FORMATS[1:]:

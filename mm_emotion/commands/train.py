@@ -39,9 +39,9 @@ def _fine_tune(options: argparse.Namespace) -> None:
     import yaml
 
     from mm_emotion.data.corpus import load_prepared
-    from mm_emotion.errors import RecipeError
+    from mm_emotion.errors import CorpusError, RecipeError
     from mm_emotion.pipeline import load_system, quiet_loading, system_folder
-    from mm_emotion.training.fine_tuning import head_line, recipe_on_table
+    from mm_emotion.training.fine_tuning import check_trainable, head_line, recipe_on_table
     from mm_emotion.training.recipe import parse_recipe
     from mm_emotion.training.saved import recipe_of
 
@@ -52,8 +52,11 @@ def _fine_tune(options: argparse.Namespace) -> None:
         raise RecipeError("recipe", "none beside --from", repr(options.recipe))
     if options.data is None:
         raise RecipeError("--data", "your table or prepared folder, with --from", "none")
+    if not options.data.exists():
+        raise CorpusError("--data", "your table or prepared folder", f"{str(options.data)!r}, which is neither")
     folder = system_folder(options.start)
     saved, start = recipe_of(folder), load_system(folder)
+    check_trainable(saved)
     name = options.data.stem
     if options.data.is_file():
         options.data = _prepared(options.data, options.out / "data" / name)

@@ -23,6 +23,9 @@ __all__ = ["TABLE_FEATURES", "DialogueDataset", "check_rows", "load_prepared", "
 MEDIA_COLUMNS = ("utterance_id", "audio_path", "video_path", "start", "end")
 """What tells where the media of an utterance are."""
 
+OWN_TABLES = (".csv", ".tsv", ".jsonl")
+"""Endings of the tables that a user prepares."""
+
 TABLE_FEATURES = {
     "iemocap": {"audio": ("prosody_disfluency.npz", ("global_prosody", "dis_nv", "ex_dn"))},
     "cmu_mosi": {
@@ -116,6 +119,9 @@ def _places(name: str, label_set: str, path: str | os.PathLike | None) -> Iterat
 def _not_found(name: str, path: str | os.PathLike | None) -> CorpusError:
     root = os.environ.get("MM_EMOTION_DATA")
     looked = path or (f"{root}/{name}" if root else "an unset MM_EMOTION_DATA")
+    if path is not None and Path(path).suffix.lower() in OWN_TABLES and Path(path).is_file():
+        hint = f"`mm-emotion prepare table --data {path} --out FOLDER` writes one"
+        return CorpusError(f"corpus {name}", "a prepared folder", f"the table {path}", hint)
     return CorpusError(
         f"corpus {name}",
         "a prepared folder or an utterance table",

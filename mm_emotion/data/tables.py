@@ -150,7 +150,8 @@ def _contract_rows(file: Path, corpus: str, label_set: str) -> Iterator[dict]:
             row["split"] = _SPLIT_NAMES.get(row["split"], row["split"])
             row["order"] = int(row["order"])
         except KeyError as error:
-            raise CorpusError(where, "a known column and value", f"no {error}") from None
+            hint = "a table of your own: `mm-emotion prepare table`, `mm-emotion train --from`"
+            raise CorpusError(where, f"a known column and value of {corpus}", f"no {error}", hint) from None
         except (TypeError, ValueError, AttributeError) as error:
             raise CorpusError(where, "well-formed values", error) from None
         if row.get("label", row.get("affect")) is not None:

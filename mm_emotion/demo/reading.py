@@ -21,7 +21,7 @@ class Reading:
 
     That maps the chosen label, of a regression each dimension, to how much of its score goes when the modality is left
     out. `attention` is (U, U), a row the utterance that looks, as shares of all its weights on utterances: those of the
-    hops and histories of a memory, of the directions of a recurrence; a row of 0 looks at none, None is a model without.
+    hops and histories of a memory, of the directions of a recurrence; a row of 0 looks at none, None: it has none.
     """
 
     utterances: list[dict]

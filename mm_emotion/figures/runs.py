@@ -74,7 +74,10 @@ def spread_figure(values: Mapping[str, Sequence[float]], path: Path, title: str,
 
 
 def parameters_figure(points: Mapping[str, tuple[int, float]], path: Path, title: str, label: str) -> list[Path]:
-    """Draw quality against the number of parameters (log scale), `points` mapping a name to both."""
+    """Draw quality against the number of parameters (log scale), `points` mapping a name to both.
+
+    The points are numbered in their order, and a list beside the picture says which is which.
+    """
 
     def paint(axes: "Axes", theme: Theme) -> None:
         families = list(dict.fromkeys(name.split("/")[0] for name in points))
@@ -82,14 +85,18 @@ def parameters_figure(points: Mapping[str, tuple[int, float]], path: Path, title
             own = [values for name, values in points.items() if name.split("/")[0] == family]
             look = {"color": theme.series[index % len(theme.series)], "marker": MARKERS[index % len(MARKERS)]}
             axes.scatter(*zip(*own, strict=True), s=34, alpha=0.85, linewidths=0, label=family, **look)
-        for number, (name, (parameters, value)) in enumerate(points.items()):
-            place = {"xytext": (5, 4 if number % 2 else -9), "textcoords": "offset points", "fontsize": 6}
-            axes.annotate(_short(name.split("/")[-1]), (parameters, value), **place)
+        beside = {"textcoords": "offset points", "fontsize": 6.5, "va": "center"}
+        for number, (parameters, value) in enumerate(points.values(), 1):
+            right = bool(number % 2)
+            side = {"xytext": (4.5 if right else -4.5, 0), "ha": "left" if right else "right"}
+            axes.annotate(str(number), (parameters, value), **side, **beside)
+        key = "\n".join(f"{number}  {_short(name)}" for number, name in enumerate(points, 1))
+        axes.annotate(key, (1.02, 1), xycoords="axes fraction", va="top", fontsize=6.5, linespacing=1.5)
         axes.set(xscale="log", xlabel="parameters", ylabel=label)
         axes.grid(True, linewidth=0.5)
         axes.legend(loc="best")
 
-    return draw(path, (9.0, 6.0), title, paint)
+    return draw(path, (9.0, max(5.0, 1.2 + 0.145 * len(points))), title, paint)
 
 
 def intensities_figure(

@@ -24,6 +24,13 @@ MEDIA = {"input_ids": "transcript", "text": "transcript", "audio": "audio_path",
 _HEAD = re.compile(r"(dialogue\.|stack\.)*classifier\.")
 
 
+def check_trainable(saved: Recipe) -> None:
+    """Raise RecipeError for a late fusion, a system of frames, or one that is not trained in epochs."""
+    if saved.children or saved.frames or saved.model["model_type"] in FITTED:
+        expected = "a system that is trained in epochs, no late fusion, no frames"
+        raise RecipeError("--from", expected, f"one of {saved.name}")
+
+
 def recipe_on_table(saved: Recipe, config: EmotionConfig, rows: Dataset, name: str) -> Recipe:
     """The recipe of a saved system of this configuration, turned to the labels of a prepared table, as recipe `name`.
 
@@ -32,9 +39,7 @@ def recipe_on_table(saved: Recipe, config: EmotionConfig, rows: Dataset, name: s
     they were when its dialogue model learnt. Raises RecipeError for a system that is not trained in epochs, CorpusError
     where the one is a regression and the other is not.
     """
-    if saved.children or saved.frames or saved.model["model_type"] in FITTED:
-        expected = "a system that is trained in epochs, no late fusion, no frames"
-        raise RecipeError("--from", expected, f"one of {saved.name}")
+    check_trainable(saved)
     numbers = "affect" in rows.column_names
     if numbers != saved.is_regression:
         kinds = ("classes", "numbers")

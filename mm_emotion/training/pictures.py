@@ -54,6 +54,8 @@ def draw_results(results: Path, out: Path) -> int:
 
     Returns the number of systems. Raises CorpusError when no row is a strict test result of classes.
     """
+    if not results.is_file():
+        raise CorpusError(f"results {results}", "a file that reproduce or evaluate wrote", "no such file")
     values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     sizes: dict[str, int] = {}
     for row in read_results(results):

@@ -219,6 +219,13 @@ def test_items_go_through_loader_and_collator(make_rows):
     assert not batches[0]["modality_mask"][0, 0, 1] and batches[0]["modality_mask"][0, 1, 1]
 
 
+def test_a_table_that_is_not_prepared_is_told_how_to_be(tmp_path):
+    table = tmp_path / "my.csv"
+    table.write_text("text,label\na,b\n")
+    with pytest.raises(CorpusError, match=r"a prepared folder, got the table .*prepare table --data .*my\.csv"):
+        open_corpus("table", "own", table)
+
+
 def test_bad_requests_are_refused(make_rows):
     with pytest.raises(CorpusError, match="unit"):
         DialogueDataset(make_rows(), unit="sentence", columns=[])

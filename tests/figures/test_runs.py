@@ -42,7 +42,8 @@ def test_a_system_is_named_beside_its_point(tmp_path, monkeypatch):
     annotate = Axes.annotate
     monkeypatch.setattr(Axes, "annotate", lambda axes, *at, **look: written.append(at) or annotate(axes, *at, **look))
     parameters_figure({"x/a": (10, 1.0), "y/b": (1000, 2.0)}, tmp_path / "p.png", "title", "F1")
-    assert written[:2] == [("a", (10, 1.0)), ("b", (1000, 2.0))]
+    assert written[:2] == [("1", (10, 1.0)), ("2", (1000, 2.0))]
+    assert written[2][0].splitlines() == ["1  x/a", "2  y/b"]
 
 
 def test_bars_keep_their_order_and_boxes_stand_side_by_side(tmp_path):

@@ -194,3 +194,15 @@ def test_rows_of_another_width_are_refused():
         check_readable(model, EmotionProcessor(), rows)
     with pytest.raises(FeatureError, match="no such column"):
         check_readable(model, EmotionProcessor(), rows.remove_columns("text"))
+
+
+def test_a_system_that_cannot_go_on_is_refused_before_the_table_is_prepared(
+    tmp_path, mine, recipe, capsys, monkeypatch
+):
+    out = tmp_path / "runs"
+    assert main(["train", str(recipe), "--data", str(mine), "--out", str(out), "--quiet"]) == 0
+    monkeypatch.setattr("mm_emotion.training.fine_tuning.FITTED", ("text_cnn",))
+    words = ["train", "--data", str(tmp_path / "my.csv"), "--from", str(next(out.rglob("model")))]
+    assert main([*words, "--out", str(tmp_path / "more")]) == 2
+    assert "--from" in capsys.readouterr().err
+    assert not (tmp_path / "more").exists()
