@@ -1,16 +1,15 @@
 """The page itself, in Gradio: it offers what the system reads, and loads and sends nothing over the network."""
 
-import math
 import os
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from mm_emotion.demo.reading import LiveConversation, Reading, modalities_read, read, say, turns_of
+from mm_emotion.demo.reading import LiveConversation, Reading, modalities_read, read, read_clip, say, turns_of
 from mm_emotion.demo.render import STYLE, problem, reading_html
 from mm_emotion.errors import CheckpointError, EmotionError, MissingExtraError, MissingLibraryError
 from mm_emotion.features.sound import CONTAINERS
-from mm_emotion.pipeline import MultimodalEmotionPipeline, read_turns
+from mm_emotion.pipeline import MultimodalEmotionPipeline
 from mm_emotion.pipeline.turns import SOUND_FILES
 
 if TYPE_CHECKING:
@@ -165,10 +164,9 @@ def _microphone(gradio: ModuleType, label: str, modalities: list[str]) -> "Compo
 
 
 def _of_file(predict: MultimodalEmotionPipeline, path: str, words: str = "") -> str:
-    """The reading of an uploaded file; one that comes with its words is one utterance, however long."""
+    """The reading of an uploaded file, or what is wrong with it."""
     try:
-        turns = read_turns(path, longest=math.inf) if words.strip() else None
-        return reading_html(read(predict, [{**turns[0], "text": words.strip()}] if turns else path))
+        return reading_html(read_clip(predict, path, words))
     except (EmotionError, MissingLibraryError, OSError) as error:
         return problem(_without_folder(error, path))
 

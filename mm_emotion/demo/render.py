@@ -26,6 +26,7 @@ STYLE = """
 .mme .scores > span {display: inline-block; min-width: 7.7rem; margin-right: 0.5rem}
 .mme table.looks td {width: 1.9rem; padding: 0.25rem 0; text-align: center; font-size: 0.75rem}
 .mme .scroll {overflow-x: auto}
+.mme .scroll:focus-visible {outline: 2px solid #2f86cc}
 .mme [role=alert] {border-left: 4px solid #b42318; padding: 0.5rem 0.8rem}
 @media (max-width: 40rem) {
   .mme .scored, .mme .scored tbody, .mme .scored tr {display: block}

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from mm_emotion.demo.reading import LiveConversation, modalities_read, read, say, turns_of
+from mm_emotion.demo.reading import LiveConversation, modalities_read, read, read_clip, say, turns_of
 from mm_emotion.errors import ConfigError, FeatureError
 from mm_emotion.hub import tiny_checkpoint
 from mm_emotion.models.bc_lstm.configuration_bc_lstm import BCLSTMConfig
@@ -74,6 +75,16 @@ def test_each_dimension_of_a_regression_has_its_contribution(tmp_path):
     lost = {name: value - silent["scores"][name] for name, value in reading.utterances[0]["scores"].items()}
     assert reading.is_regression
     assert reading.contributions["audio"] == [pytest.approx(lost, abs=1e-6)]
+
+
+def test_a_long_clip_is_cut_unless_its_words_come_with_it(causal, tmp_path):
+    speech = np.random.default_rng(0).standard_normal(8000 * 9) * 0.1
+    path = str(tmp_path / "long.wav")
+    soundfile.write(path, np.concatenate([speech, np.zeros(8000), speech]), 8000)
+    assert len(read_clip(causal, path, " ").utterances) == 2
+    reading = read_clip(causal, path, "what a day\n")
+    assert [(row["text"], row["start"], row["end"]) for row in reading.utterances] == [("what a day", 0.0, 19.0)]
+    assert list(reading.contributions) == ["text", "audio"]
 
 
 def test_what_the_processor_does_not_make_is_not_read(tmp_path):
