@@ -33,6 +33,7 @@ def build_page(predict: MultimodalEmotionPipeline, name: str) -> "Blocks":
     Raises MissingExtraError without Gradio, CheckpointError for a system that reads neither words, sound nor pictures.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_RUN_HISTORY", "False")  # which would keep what was analysed in the browser
     modalities = [modality for modality in modalities_read(predict) if modality in _OFFERED]
     if not modalities:
         given = " and ".join(modalities_read(predict)) or "nothing"
@@ -43,7 +44,8 @@ def build_page(predict: MultimodalEmotionPipeline, name: str) -> "Blocks":
         raise MissingExtraError("Gradio", "demo") from error
 
     theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    with gradio.Blocks(title="mm_emotion", analytics_enabled=False) as page:
+    # Uploads are deleted an hour after they came, and all of them at the end.
+    with gradio.Blocks(title="mm_emotion", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gradio.Markdown(f"# Emotions in conversation\n`{name}` reads {', '.join(modalities)}. {_ABOUT}")
         if "text" in modalities:
             with gradio.Tab("Conversation"):
@@ -61,8 +63,7 @@ def build_page(predict: MultimodalEmotionPipeline, name: str) -> "Blocks":
                     gradio.Markdown(
                         "This model reads later utterances before it answers: live mode needs a causal one."
                     )
-    # No record of what was analysed stays in the browser.
-    page.launch_options = {"theme": theme, "css": STYLE, "run_history": False, "footer_links": []}
+    page.launch_options = {"theme": theme, "css": STYLE, "footer_links": []}
     return page
 
 

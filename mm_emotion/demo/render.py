@@ -18,6 +18,7 @@ STYLE = """
 .mme table th, .mme table td {text-align: left; padding: 0.25rem 0.5rem; vertical-align: top; border: 0 solid #8884;
   border-bottom-width: 1px}
 .mme table.plain {width: auto}
+.mme td.time {white-space: nowrap}
 .mme meter {width: 4.8rem; height: 0.8rem; vertical-align: middle}
 .mme .signed {display: inline-block; position: relative; width: 4.8rem; height: 0.6rem; border-radius: 2px;
   background: linear-gradient(90deg, #8884 49%, #888 49%, #888 51%, #8884 51%); vertical-align: middle}
