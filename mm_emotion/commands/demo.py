@@ -18,4 +18,12 @@ def run(options: argparse.Namespace) -> None:
     quiet_loading()
     model, processor = load_system(options.model)
     page = build_page(MultimodalEmotionPipeline(model, processor=processor, progress_bar=False), options.model)
-    page.launch(server_name="127.0.0.1", server_port=options.port, share=False, **page.launch_options)
+    try:
+        page.launch(
+            prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", server_port=options.port, share=False,
+            **page.launch_options,
+        )  # fmt: skip
+    except OSError as error:
+        raise OSError(f"port {options.port} cannot be opened: choose another with --port") from error
+    print(f"http://127.0.0.1:{options.port} is open to this machine alone; Ctrl+C closes it", flush=True)
+    page.block_thread()

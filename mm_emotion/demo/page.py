@@ -1,16 +1,15 @@
 """The page itself, in Gradio: it offers what the system reads, and loads and sends nothing over the network."""
 
-import math
 import os
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from mm_emotion.demo.reading import LiveConversation, Reading, modalities_read, read, say, turns_of
+from mm_emotion.demo.reading import LiveConversation, Reading, modalities_read, read, read_clip, say, turns_of
 from mm_emotion.demo.render import STYLE, problem, reading_html
 from mm_emotion.errors import CheckpointError, EmotionError, MissingExtraError, MissingLibraryError
 from mm_emotion.features.sound import CONTAINERS
-from mm_emotion.pipeline import MultimodalEmotionPipeline, read_turns
+from mm_emotion.pipeline import MultimodalEmotionPipeline
 from mm_emotion.pipeline.turns import SOUND_FILES
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ def build_page(predict: MultimodalEmotionPipeline, name: str) -> "Blocks":
     Raises MissingExtraError without Gradio, CheckpointError for a system that reads neither words, sound nor pictures.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_RUN_HISTORY", "False")  # which would keep what was analysed in the browser
     modalities = [modality for modality in modalities_read(predict) if modality in _OFFERED]
     if not modalities:
         given = " and ".join(modalities_read(predict)) or "nothing"
@@ -44,7 +44,8 @@ def build_page(predict: MultimodalEmotionPipeline, name: str) -> "Blocks":
         raise MissingExtraError("Gradio", "demo") from error
 
     theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    with gradio.Blocks(title="mm_emotion", analytics_enabled=False) as page:
+    # Uploads are deleted an hour after they came, and all of them at the end.
+    with gradio.Blocks(title="mm_emotion", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gradio.Markdown(f"# Emotions in conversation\n`{name}` reads {', '.join(modalities)}. {_ABOUT}")
         if "text" in modalities:
             with gradio.Tab("Conversation"):
@@ -62,8 +63,7 @@ def build_page(predict: MultimodalEmotionPipeline, name: str) -> "Blocks":
                     gradio.Markdown(
                         "This model reads later utterances before it answers: live mode needs a causal one."
                     )
-    # No record of what was analysed stays in the browser.
-    page.launch_options = {"theme": theme, "css": STYLE, "run_history": False, "footer_links": []}
+    page.launch_options = {"theme": theme, "css": STYLE, "footer_links": []}
     return page
 
 
@@ -165,10 +165,9 @@ def _microphone(gradio: ModuleType, label: str, modalities: list[str]) -> "Compo
 
 
 def _of_file(predict: MultimodalEmotionPipeline, path: str, words: str = "") -> str:
-    """The reading of an uploaded file; one that comes with its words is one utterance, however long."""
+    """The reading of an uploaded file, or what is wrong with it."""
     try:
-        turns = read_turns(path, longest=math.inf) if words.strip() else None
-        return reading_html(read(predict, [{**turns[0], "text": words.strip()}] if turns else path))
+        return reading_html(read_clip(predict, path, words))
     except (EmotionError, MissingLibraryError, OSError) as error:
         return problem(_without_folder(error, path))
 

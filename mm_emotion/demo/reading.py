@@ -1,5 +1,6 @@
 """What the page shows of one conversation: its emotions, what each modality brings, and where the model looks."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,8 +21,8 @@ class Reading:
     """Utterances as the pipeline gives them; `contributions` maps a modality to one mapping an utterance.
 
     That maps the chosen label, of a regression each dimension, to how much of its score goes when the modality is left
-    out. `attention` is (U, U), a row the utterance that looks, as shares of all its weights on utterances: those of the
-    hops and histories of a memory, of the directions of a recurrence; a row of 0 looks at none, None: it has none.
+    out. `attention` is (U, U), a row the utterance that looks, as shares of all its weights on utterances: over
+    hops and histories of a memory and directions of a recurrence; a row of 0 looks at none, None is a model without.
     """
 
     utterances: list[dict]
@@ -46,6 +47,14 @@ def read(predict: MultimodalEmotionPipeline, source: object) -> Reading:
         _attention(output, len(turns)),
         model.config.problem_type == "regression",
     )
+
+
+def read_clip(predict: MultimodalEmotionPipeline, path: str, words: str) -> Reading:
+    """Read a file; one that comes with its words is one utterance, however long."""
+    if not words.strip():
+        return read(predict, path)
+    (turn,) = read_turns(path, longest=math.inf)
+    return read(predict, [{**turn, "text": words.strip()}])
 
 
 def modalities_read(predict: MultimodalEmotionPipeline) -> list[str]:

@@ -18,6 +18,7 @@ STYLE = """
 .mme table th, .mme table td {text-align: left; padding: 0.25rem 0.5rem; vertical-align: top; border: 0 solid #8884;
   border-bottom-width: 1px}
 .mme table.plain {width: auto}
+.mme td.time {white-space: nowrap}
 .mme meter {width: 4.8rem; height: 0.8rem; vertical-align: middle}
 .mme .signed {display: inline-block; position: relative; width: 4.8rem; height: 0.6rem; border-radius: 2px;
   background: linear-gradient(90deg, #8884 49%, #888 49%, #888 51%, #8884 51%); vertical-align: middle}
@@ -26,6 +27,7 @@ STYLE = """
 .mme .scores > span {display: inline-block; min-width: 7.7rem; margin-right: 0.5rem}
 .mme table.looks td {width: 1.9rem; padding: 0.25rem 0; text-align: center; font-size: 0.75rem}
 .mme .scroll {overflow-x: auto}
+.mme .scroll:focus-visible {outline: 2px solid #2f86cc}
 .mme [role=alert] {border-left: 4px solid #b42318; padding: 0.5rem 0.8rem}
 @media (max-width: 40rem) {
   .mme .scored, .mme .scored tbody, .mme .scored tr {display: block}

@@ -1,6 +1,7 @@
 """The page in a browser, where Gradio, Playwright and Chromium are there."""
 
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,17 @@ def test_a_system_that_reads_none_of_what_the_page_takes_is_refused(predict, mon
     monkeypatch.setattr("mm_emotion.demo.page.modalities_read", lambda _: ["mocap"])
     with pytest.raises(CheckpointError, match=r"model 'tiny': expected a system .* got mocap"):
         build_page(predict, "tiny")
+
+
+def test_a_taken_port_is_one_line(tmp_path):
+    pytest.importorskip("gradio")
+    model = tiny_checkpoint("text_cnn", tmp_path / "model")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "mm_emotion", "demo", "--model", model, "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"mm-emotion demo: port {port} cannot be opened: choose another with --port"
 
 
 def test_the_page_in_a_browser(tmp_path):

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from mm_emotion.demo.reading import LiveConversation, modalities_read, read, say, turns_of
+from mm_emotion.demo.reading import LiveConversation, modalities_read, read, read_clip, say, turns_of
+from mm_emotion.demo.render import reading_html
 from mm_emotion.errors import ConfigError, FeatureError
 from mm_emotion.hub import tiny_checkpoint
+from mm_emotion.models import MODELS
 from mm_emotion.models.bc_lstm.configuration_bc_lstm import BCLSTMConfig
 from mm_emotion.models.bc_lstm.modeling_bc_lstm import BCLSTMForEmotionRecognition
 from mm_emotion.models.dialogue_rnn.configuration_dialogue_rnn import DialogueRNNConfig
@@ -79,6 +82,30 @@ def test_each_dimension_of_a_regression_has_its_contribution(tmp_path):
     lost = {name: value - silent["scores"][name] for name, value in reading.utterances[0]["scores"].items()}
     assert reading.is_regression
     assert reading.contributions["audio"] == [pytest.approx(lost, abs=1e-6)]
+
+
+def test_a_long_clip_is_cut_unless_its_words_come_with_it(causal, tmp_path):
+    speech = np.random.default_rng(0).standard_normal(8000 * 9) * 0.1
+    path = str(tmp_path / "long.wav")
+    soundfile.write(path, np.concatenate([speech, np.zeros(8000), speech]), 8000)
+    assert len(read_clip(causal, path, " ").utterances) == 2
+    reading = read_clip(causal, path, "what a day\n")
+    assert [(row["text"], row["start"], row["end"]) for row in reading.utterances] == [("what a day", 0.0, 19.0)]
+    assert list(reading.contributions) == ["text", "audio"]
+
+
+@pytest.mark.parametrize("family", [config.model_type for config, _ in MODELS if config.model_type != "video_cnn3d"])
+def test_every_family_is_read_and_shown_and_goes_on_live(family, tmp_path):
+    model, processor = load_system(tiny_checkpoint(family, tmp_path / family))
+    predict = MultimodalEmotionPipeline(model, processor=processor)
+    turns = [turn if "text" in modalities_read(predict) else {**turn, "audio": SOUND} for turn in TURNS]
+    reading = read(predict, turns)
+    page = reading_html(reading)
+    assert all(name in page for name in reading.utterances[0]["scores"])
+    assert bool(reading.contributions) == (len(modalities_read(predict)) > 1)
+    if model.config.is_causal:
+        live = say(predict, say(predict, LiveConversation(), turns[0]), turns[1])
+        assert live.utterances[1]["scores"] == pytest.approx(reading.utterances[1]["scores"], abs=1e-5)
 
 
 def test_what_the_processor_does_not_make_is_not_read(tmp_path):
