@@ -11,7 +11,7 @@ from mm_emotion.errors import FeatureError
 from mm_emotion.models.batch import modality_of
 from mm_emotion.models.live import DialogueState
 from mm_emotion.models.modeling_emotion import EmotionOutput
-from mm_emotion.pipeline import MultimodalEmotionPipeline, read_turns
+from mm_emotion.pipeline import MultimodalEmotionPipeline
 from mm_emotion.pipeline.turns import conversations
 from mm_emotion.schema import MODALITIES
 
@@ -34,7 +34,7 @@ class Reading:
 @torch.inference_mode()
 def read(predict: MultimodalEmotionPipeline, source: object) -> Reading:
     """Read one conversation; raises what the pipeline raises for bad input, and FeatureError for several of them."""
-    turns = read_turns(source)
+    turns = predict.turns(source)
     if len(found := conversations(turns)) > 1:
         raise FeatureError("dialogue_id", "one conversation (`mm-emotion predict` takes many)", f"{len(found)}")
     model = predict.model
@@ -53,7 +53,7 @@ def read_clip(predict: MultimodalEmotionPipeline, path: str, words: str) -> Read
     """Read a file; one that comes with its words is one utterance, however long."""
     if not words.strip():
         return read(predict, path)
-    (turn,) = read_turns(path, longest=math.inf)
+    (turn,) = predict.turns(path, longest=math.inf)
     return read(predict, [{**turn, "text": words.strip()}])
 
 

@@ -71,7 +71,11 @@ class MultimodalEmotionPipeline(Pipeline):
             yield from (self.postprocess(output) for output in outputs)
 
     def preprocess(self, source: "_Input", **cutting: float) -> list[dict]:
-        return read_turns(source.source, **cutting)
+        return self.turns(source.source, **cutting)
+
+    def turns(self, source: Source, **cutting: float) -> list[dict]:
+        """The utterances of one input as `read_turns` finds them, by voice unless the system only looks."""
+        return read_turns(source, by_voice=set(self.processor.columns) != {"visual"}, **cutting)
 
     def _forward(self, inputs: list[list[dict]], progress_bar: bool | None = None) -> list[tuple[list[dict], Tensor]]:
         parts = [conversations(turns) for turns in inputs]

@@ -4,12 +4,15 @@ import csv
 import math
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from numbers import Real
 from pathlib import Path
 
+import numpy as np
+
 from mm_emotion.errors import FeatureError
 from mm_emotion.features.column import check_known
-from mm_emotion.features.media import has_track
+from mm_emotion.features.media import has_track, video_seconds
 from mm_emotion.features.processor import UTTERANCE_KEYS
 from mm_emotion.features.sound import CONTAINERS, audio_seconds
 from mm_emotion.features.voice_activity import LONGEST, PAUSE, SHORTEST, speech_stretches
@@ -29,14 +32,19 @@ Source = str | os.PathLike | Mapping | Sequence[Mapping]
 
 
 def read_turns(
-    source: Source, longest: float = LONGEST, pause: float = PAUSE, shortest: float = SHORTEST
+    source: Source,
+    longest: float = LONGEST,
+    pause: float = PAUSE,
+    shortest: float = SHORTEST,
+    by_voice: bool = True,
 ) -> list[dict]:
     """The utterances of one input, each a mapping of `UTTERANCE_KEYS`; `conversations` says which belong together.
 
     `source` is a transcript, a sound or video file, a mapping of one utterance, a list of such mappings (the turns), or
     a csv or tsv file of turns. A recording of more than `longest` s that comes without words and without an `end` is
-    cut by voice activity (`speech_stretches`). Errors: FeatureError, which names the file, row or key, for a missing or
-    unreadable file, nothing to predict from, an unknown key, or a recording without speech.
+    cut by voice activity (`speech_stretches`), without `by_voice` into even stretches, for who only looks. Errors:
+    FeatureError, which names the file, row or key, for a missing or unreadable file, nothing to predict from, an
+    unknown key, or a recording without speech.
     """
     if isinstance(source, Mapping):
         turns = [_turn(source)]
@@ -52,7 +60,7 @@ def read_turns(
     else:
         expected = "a transcript, a media or csv file, a mapping, or a list of turns"
         raise FeatureError("input", expected, "an empty list" if isinstance(source, Sequence) else repr(source))
-    return _cut(turns[0], longest, pause, shortest) if len(turns) == 1 else turns
+    return _cut(turns[0], longest, pause, shortest, by_voice) if len(turns) == 1 else turns
 
 
 def conversations(turns: Sequence[Mapping]) -> list[list[int]]:
@@ -156,17 +164,21 @@ def _cells(path: Path, line: int, cells: dict, row: dict) -> dict:
     return {name: turn[name] for name in turn if name not in ("label", "affect", "position")}
 
 
-def _cut(turn: dict, longest: float, pause: float, shortest: float) -> list[dict]:
-    """One turn, or the stretches of speech of a long recording that nobody cut."""
+def _cut(turn: dict, longest: float, pause: float, shortest: float, by_voice: bool) -> list[dict]:
+    """One turn, or the stretches of speech of a long recording that nobody cut, or even ones."""
     path = next((turn[name] for name in _MEDIA if isinstance(turn.get(name), str)), None)
     said = any(turn.get(name) is not None for name in ("text", "transcript", "mocap", "start", "end"))
-    if path is None or said or (Path(path).suffix.lower() in CONTAINERS and not has_track(path, "audio")):
+    seen = path is not None and Path(path).suffix.lower() in CONTAINERS and has_track(path, "video")
+    if path is None or said or (seen and by_voice and not has_track(path, "audio")):
         return [turn]
     if not isinstance(longest, Real):
         raise FeatureError("longest", "seconds above 0", repr(longest))
-    seconds = audio_seconds(path)
+    seconds = audio_seconds(path) if by_voice or not seen else video_seconds(path)
     if seconds <= longest:
         return [{**turn, "start": 0.0, "end": seconds}]
+    if not by_voice:
+        edges = np.linspace(0, seconds, math.ceil(seconds / longest) + 1).tolist()
+        return [{**turn, "start": start, "end": end} for start, end in pairwise(edges)]
     stretches = speech_stretches(path, longest, pause, shortest)
     if not stretches:
         raise FeatureError(f"input {path!r}", "a recording with speech", f"{seconds:.1f} s of silence")

@@ -7,7 +7,8 @@ import pytest
 import soundfile
 
 from mm_emotion.errors import FeatureError
-from mm_emotion.pipeline import read_turns
+from mm_emotion.hub import tiny_checkpoint
+from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system, read_turns
 from mm_emotion.pipeline.turns import conversations
 
 RATE = 8000
@@ -124,3 +125,20 @@ def test_a_silent_recording_and_a_wrong_file_are_refused(tmp_path):
     (tmp_path / "picture.png").write_bytes(b"")
     with pytest.raises(FeatureError, match=r"a file that ends in one of .*got '.png'"):
         read_turns(tmp_path / "picture.png")
+
+
+def test_who_only_looks_gets_even_stretches_of_a_long_clip(tmp_path):
+    av = pytest.importorskip("av", reason="PyAV is not installed: no clips to read")
+    path = tmp_path / "seen.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=2)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        for _ in range(80):
+            frame = av.VideoFrame.from_ndarray(np.full((24, 32), 90, dtype=np.uint8), format="gray")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    turns = read_turns(path, longest=15, by_voice=False)
+    assert [(round(turn["start"], 1), round(turn["end"], 1)) for turn in turns] == [(0, 13.3), (13.3, 26.7), (26.7, 40)]
+    assert "start" not in read_turns(path, longest=15)[0]  # whole: nothing is heard that could cut it
+    model, processor = load_system(tiny_checkpoint("video_cnn3d", tmp_path / "tiny"))
+    assert len(MultimodalEmotionPipeline(model, processor=processor, progress_bar=False)(path)) == 3
