@@ -57,7 +57,7 @@ def contradiction(options: argparse.Namespace) -> str | None:
 
 def run(options: argparse.Namespace) -> None:
     from mm_emotion.atomic import replace_file
-    from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system, quiet_loading, rendered
+    from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system, quiet_loading, rendered, system_folder
 
     quiet_loading()
     model, processor = load_system(options.model)
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
     elif (utterance := _utterance(options)) is not None:
         results = [("", predict(utterance))]
     else:
-        turns, labels = _dialogue(options, Path(options.model))
+        turns, labels = _dialogue(options, system_folder(options.model))
         rows = [
             row if label is None else {**row, "labelled": label}
             for row, label in zip(predict(turns), labels, strict=True)

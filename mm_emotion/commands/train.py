@@ -15,7 +15,10 @@ accelerate launch train.py dialogue_rnn/iemocap_bidialogue_rnn_att_text --data d
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _seeds.add_arguments(parser, "seeds to run (default: the recipe's first)", recipe="?")
     parser.add_argument(
-        "--from", dest="start", metavar="MODEL", help="saved system to go on from, in place of a recipe; needs --data"
+        "--from",
+        dest="start",
+        metavar="MODEL",
+        help="saved system to go on from, a folder or a Hub id, in place of a recipe; needs --data",
     )
 
 
@@ -37,7 +40,7 @@ def _fine_tune(options: argparse.Namespace) -> None:
 
     from mm_emotion.data.corpus import load_prepared
     from mm_emotion.errors import CorpusError, RecipeError
-    from mm_emotion.pipeline import load_system, quiet_loading
+    from mm_emotion.pipeline import load_system, quiet_loading, system_folder
     from mm_emotion.training.fine_tuning import check_trainable, head_line, recipe_on_table
     from mm_emotion.training.recipe import parse_recipe
     from mm_emotion.training.saved import recipe_of
@@ -51,7 +54,8 @@ def _fine_tune(options: argparse.Namespace) -> None:
         raise RecipeError("--data", "your table or prepared folder, with --from", "none")
     if not options.data.exists():
         raise CorpusError("--data", "your table or prepared folder", f"{str(options.data)!r}, which is neither")
-    saved, start = recipe_of(Path(options.start)), load_system(options.start)
+    folder = system_folder(options.start)
+    saved, start = recipe_of(folder), load_system(folder)
     check_trainable(saved)
     name = options.data.stem
     if options.data.is_file():

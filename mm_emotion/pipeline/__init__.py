@@ -1,7 +1,7 @@
 """Predicting with a saved system: loading it, reading a user's own input, and writing what it says."""
 
 from mm_emotion.pipeline.emotion import TASK, MultimodalEmotionPipeline
-from mm_emotion.pipeline.loading import SYSTEM_FILES, load_system, quiet_loading
+from mm_emotion.pipeline.loading import SYSTEM_FILES, load_system, quiet_loading, system_folder
 from mm_emotion.pipeline.output import FORMATS, rendered
 from mm_emotion.pipeline.turns import read_turns
 
@@ -14,4 +14,5 @@ __all__ = [
     "quiet_loading",
     "read_turns",
     "rendered",
+    "system_folder",
 ]

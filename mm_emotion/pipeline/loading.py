@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
 from transformers import AutoProcessor, PreTrainedConfig
 from transformers.utils import logging
 
@@ -45,6 +47,21 @@ def load_system(folder_or_id: str | Path) -> tuple[EmotionPreTrainedModel, Emoti
     if processor.columns:  # a model of a prepared table of vectors has a processor that makes none
         check_processor(model, processor, where)
     return model.eval(), processor
+
+
+def system_folder(folder_or_id: str | Path) -> Path:
+    """The folder of a saved system; a Hub id, owner/name, is fetched whole into the cache.
+
+    Raises CheckpointError when the Hub has no such model or cannot be reached.
+    """
+    folder = Path(folder_or_id)
+    if folder.is_dir() or folder.is_absolute() or str(folder_or_id).count("/") != 1:
+        return folder
+    try:
+        return Path(snapshot_download(str(folder_or_id)))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        given = " ".join(str(error).split())
+        raise CheckpointError(f"model {str(folder_or_id)!r}", "a folder or a model of the Hub", given) from error
 
 
 def check_processor(model: EmotionPreTrainedModel, processor: EmotionProcessor, where: str = "model") -> None:

@@ -10,8 +10,10 @@ import torch
 from huggingface_hub import ModelCard, constants
 from transformers import AutoModel, AutoProcessor
 
+from mm_emotion.errors import CheckpointError
 from mm_emotion.hub.push import push_system
-from mm_emotion.pipeline import load_system
+from mm_emotion.pipeline import load_system, system_folder
+from mm_emotion.training.saved import recipe_of
 
 NAME, BY_HAND = "org/iemocap-demo", "org/by-hand"
 DIALOGUE = [{"speaker": "A", "text": "what a lovely day"}, {"speaker": "B", "text": "leave me alone"}]
@@ -42,6 +44,17 @@ def test_one_line_gives_logits(expected):
     model, processor = load_system(NAME)
     with torch.no_grad():
         assert torch.equal(model(**processor(DIALOGUE)).logits, expected)
+
+
+def test_a_system_of_the_hub_is_a_folder_with_its_recipe(system, monkeypatch, tmp_path):
+    assert recipe_of(system_folder(NAME)) == recipe_of(system)
+    assert system_folder(system) == system
+    with pytest.raises(CheckpointError, match=r"model 'org/nothing': expected a folder or a model of the Hub"):
+        system_folder("org/nothing")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert recipe_of(system_folder(NAME)) == recipe_of(system)
+    with pytest.raises(CheckpointError, match=r"model 'org/nothing'"):
+        system_folder("org/nothing")
 
 
 def test_once_loaded_it_loads_offline(expected, hub, monkeypatch):
