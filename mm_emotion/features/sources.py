@@ -106,8 +106,9 @@ def media_files(row: dict, column: str) -> list[str]:
 
 
 def _times(row: dict) -> tuple[float, float | None]:
-    start = row.get("start")
-    return 0.0 if start is None else start, row.get("end")
+    # A prepared dataset has NaN where its corpus gives no time.
+    start, end = (None if row.get(name) is None or np.isnan(row[name]) else row[name] for name in ("start", "end"))
+    return 0.0 if start is None else start, end
 
 
 def _stretch(row: dict, path: str | os.PathLike, seconds: Callable[[str | os.PathLike], float]) -> Stretch:

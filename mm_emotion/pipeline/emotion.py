@@ -115,7 +115,8 @@ class MultimodalEmotionPipeline(Pipeline):
         for turn, row in zip(turns, values.tolist(), strict=True):
             best = max(range(len(row)), key=row.__getitem__)
             said = turn.get("text") or turn.get("transcript")
-            given = {key: turn[key] for key in _PASSED_ON if turn.get(key) is not None}
+            # A prepared row has NaN, which is not itself, where there is no time.
+            given = {key: turn[key] for key in _PASSED_ON if turn.get(key) is not None and turn[key] == turn[key]}
             words = {"text": said} if isinstance(said, str) else {}
             scores = dict(zip(names, row, strict=True))
             results.append({**given, **words, "label": names[best], "score": row[best], "scores": scores})
