@@ -124,6 +124,10 @@ class Table(CorpusBuilder):
             rows.append(row)
         if not rows:
             raise CorpusError(str(path), "at least one row", "none")
+        if any(row["speaker"] for row in rows):
+            for row in rows:
+                if not row["speaker"]:
+                    self.manifest.note("missing", "speaker: folds are by dialogues", row["utterance_id"])
         self._check_media(path, media, rows)
         self._label(path, rows, lines)
         return rows

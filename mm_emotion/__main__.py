@@ -4,6 +4,7 @@ The commands are the modules of `mm_emotion.commands`; each loads what it needs 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,6 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         return options.run(options) or 0
+    except BrokenPipeError:  # whoever reads has read enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (EmotionError, MissingLibraryError, BrokenExtensionError, OSError) as error:  # OSError: the user's path
         print(f"mm-emotion {options.command}: {error}", file=sys.stderr)
         return 2

@@ -43,6 +43,12 @@ def examples(command, capsys):
         yield words[1:]
 
 
+def test_a_reader_that_has_read_enough_is_no_error():
+    command = f"{sys.executable} -m mm_emotion list --json | head -c 10"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert len(done.stdout) == 10 and done.stderr == ""
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_examples_of_the_help_parse(command, capsys):
     lines = list(examples(command, capsys))

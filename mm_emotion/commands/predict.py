@@ -79,7 +79,7 @@ def _utterance(options: argparse.Namespace) -> dict | None:
     given = {name: value for name, value in given.items() if value is not None}
     if given.keys() == {"text"} and not split_words(options.text):
         raise FeatureError("--text", "at least one word, a sound or a video", repr(options.text))
-    return {**given, "speaker": "speaker"} if given else None
+    return given or None
 
 
 def _of_media(options: argparse.Namespace, utterance: dict | None) -> list[tuple[str, list[dict]]]:

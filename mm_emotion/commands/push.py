@@ -1,6 +1,7 @@
 """mm-emotion push: a saved system or a prepared dataset to the Hub."""
 
 import argparse
+import re
 from pathlib import Path
 
 from mm_emotion.commands._consent import add_consent_arguments
@@ -21,10 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from mm_emotion.errors import CheckpointError
     from mm_emotion.hub import dataset, push
     from mm_emotion.pipeline import quiet_loading
 
     quiet_loading()
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repository, re.ASCII):
+        raise CheckpointError("repository", "owner/name", repr(options.repository))
     stated = {"license": options.license, "corpus_terms": options.corpus_terms}
     is_dataset = dataset.is_prepared(options.folder)
     if options.dry_run:

@@ -114,8 +114,8 @@ def media_files(row: dict, column: str) -> list[str]:
 
 
 def _times(row: dict) -> tuple[float, float | None]:
-    """Start and end, where a row has none (None or NaN, as a prepared dataset writes it) those of its file."""
-    start, end = (None if time is None or time != time else time for time in (row.get("start"), row.get("end")))
+    # A prepared dataset has NaN where its corpus gives no time.
+    start, end = (None if row.get(name) is None or np.isnan(row[name]) else row[name] for name in ("start", "end"))
     return 0.0 if start is None else start, end
 
 

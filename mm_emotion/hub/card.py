@@ -14,7 +14,7 @@ from mm_emotion.figures import confusion_figure
 from mm_emotion.hub.metadata import TITLES, evaluation_entries, metadata_of, seeds
 from mm_emotion.hub.snippet import describe_inputs, snippet_of
 from mm_emotion.hub.system import System
-from mm_emotion.hub.terms import CORPUS_TERMS, Consent, corpus_title
+from mm_emotion.hub.terms import Consent, corpus_of, terms_of
 from mm_emotion.training.confusion import Confusion
 from mm_emotion.training.evaluation import read_results
 from mm_emotion.training.recipe import Recipe
@@ -58,7 +58,7 @@ def write_card(folder: Path, repository: str, consent: Consent | None = None) ->
     entries = evaluation_entries(system)
     if entries:
         data = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
-        with replace_file(folder / ".eval_results" / f"{system.recipe.corpus.name}.yaml") as temporary:
+        with replace_file(folder / ".eval_results" / f"{corpus_of(system.recipe)[0]}.yaml") as temporary:
             temporary.write_text(data, encoding="utf-8")
     with replace_file(folder / "README.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -74,7 +74,7 @@ def _what(system: System) -> str:
     )
     reads = " and ".join(system.modalities)
     origin = f" It follows {_paper(recipe)}." if recipe.paper else ""
-    corpus = corpus_title(recipe.corpus.name)
+    _, corpus = corpus_of(recipe)
     text = f"{goal} for each utterance of a dialogue, from {reads}; trained on {corpus} with mm_emotion.{origin}"
     return "\n".join(textwrap.wrap(text, 120))
 
@@ -103,7 +103,7 @@ def _protocol(system: System) -> str:
     recipe, rows = system.recipe, system.results()
     split = rows[0]["split"] if rows else recipe.corpus.split
     text = (
-        f"Corpus {corpus_title(recipe.corpus.name)}, labels `{recipe.corpus.labels}`, split `{split}`, "
+        f"Corpus {corpus_of(recipe)[1]}, labels `{recipe.corpus.labels}`, split `{split}`, "
         f"scenario {recipe.corpus.scenario}. "
         f"The epoch was chosen on the {recipe.protocol.select_on} part by {recipe.training.monitor}; normalisation and "
         "vocabulary come from the training part alone. Figures marked *legacy, leaks* chose the epoch on the test "
@@ -156,7 +156,7 @@ def _classes(confusion: Confusion | None) -> list[str]:
 
 
 def _terms(recipe: Recipe, processor: EmotionProcessor, consent: Consent | None) -> str:
-    known = CORPUS_TERMS.get(recipe.corpus.name)
+    known = terms_of(recipe)
     lines = [f"{known.title} ({known.source}): {known.terms}." if known else f"Corpus: {recipe.corpus.name}."]
     stated = consent.corpus_terms if consent else "not stated by the one who publishes this"
     lines.append(f"On publishing this model: {stated}")
@@ -165,7 +165,7 @@ def _terms(recipe: Recipe, processor: EmotionProcessor, consent: Consent | None)
 
 
 def _citation(recipe: Recipe) -> str:
-    known = CORPUS_TERMS.get(recipe.corpus.name)
+    known = terms_of(recipe)
     lines = [f"the method: {_paper(recipe)}"] if recipe.paper else []
     lines += [f"the corpus: {known.citation}"] if known else []
     return "\n".join(f"- {line}" for line in [*lines, "the code: mm_emotion, see its CITATION.cff"])

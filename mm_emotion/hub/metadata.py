@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData
 
 from mm_emotion.hub.system import System
-from mm_emotion.hub.terms import Consent, corpus_title
+from mm_emotion.hub.terms import Consent, corpus_of
 from mm_emotion.models.card import task_of
 from mm_emotion.training.evaluation import LEGACY
 
@@ -24,12 +24,13 @@ def metadata_of(system: System, repository: str, consent: Consent | None) -> Mod
     """The head of the card; it has no licence where none was stated."""
     recipe = system.recipe
     task = task_of(system.modalities)
+    corpus, title = corpus_of(recipe)
     results = [
         EvalResult(
             task_type=task or "other",
             task_name="emotion recognition",
-            dataset_type=recipe.corpus.name,
-            dataset_name=corpus_title(recipe.corpus.name),
+            dataset_type=corpus,
+            dataset_name=title,
             dataset_config=recipe.corpus.labels,
             dataset_split="test",
             metric_type=metric,
@@ -53,10 +54,10 @@ def metadata_of(system: System, repository: str, consent: Consent | None) -> Mod
 
 def evaluation_entries(system: System) -> list[EvalResultEntry]:
     """The strict test figures, means over seeds, in the form that the Hub's leaderboards read."""
-    corpus = system.recipe.corpus
+    corpus, (name, _) = system.recipe.corpus, corpus_of(system.recipe)
     return [
         EvalResultEntry(
-            dataset_id=corpus.name,
+            dataset_id=name,
             task_id=f"{corpus.labels}_{metric}",
             value=round(sum(values) / len(values), 6),
             notes=f"split {corpus.split}, epoch chosen on {selected_on}, mean of {seeds(values)}",

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 from mm_emotion.errors import RecipeError, nearest
+from mm_emotion.training.recipe import Recipe
+
+_DEMO = "demo/"  # recipes that are trained on the generated corpus alone
 
 LICENSES = (
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "isc"),
@@ -106,10 +109,25 @@ CORPUS_TERMS = {
 }
 """Corpus name -> its terms as far as this package knows them; a user's own corpus has no line here."""
 
+GENERATED = CorpusTerms(
+    "a generated corpus in the layout of IEMOCAP",
+    "python -m mm_emotion.data.miniature",
+    "made up by a program, nobody's words or voice; figures on it say nothing of the real corpus",
+    None,
+    "generated, see mm_emotion",
+)
+"""What the recipes of the demo are trained on."""
 
-def corpus_title(corpus: str) -> str:
-    """The name of a corpus as its makers write it, as far as it is known here."""
-    return CORPUS_TERMS[corpus].title if corpus in CORPUS_TERMS else corpus
+
+def terms_of(recipe: Recipe) -> CorpusTerms | None:
+    """What is known of the corpus of a recipe."""
+    return GENERATED if recipe.name.startswith(_DEMO) else CORPUS_TERMS.get(recipe.corpus.name)
+
+
+def corpus_of(recipe: Recipe) -> tuple[str, str]:
+    """Name and title of the corpus of a recipe, as far as they are known here."""
+    name, known = recipe.corpus.name, terms_of(recipe)
+    return (f"generated_{name}" if known is GENERATED else name), (known.title if known else name)
 
 
 @dataclass(frozen=True)

@@ -91,3 +91,14 @@ def encode_on_each(
         encoded.append((states, attentions))
         remembered |= {f"{index}.{name}": value for name, value in after.items()}
     return encoded, remembered
+
+
+def check_labels(config: EmotionConfig, *parts: EmotionPreTrainedModel) -> None:
+    """Raise ConfigError where the parts that give the logits have another number of labels than the whole.
+
+    A configuration that is changed when it is loaded is not checked as a new one is.
+    """
+    for part in parts:
+        if part.config.num_labels != config.num_labels:
+            expected = f"{part.config.num_labels} names, as many as the {part.config.model_type} within has"
+            raise ConfigError("id2label", expected, config.num_labels)

@@ -34,7 +34,8 @@ def compare(names: Sequence[str], results: Path, runs: Path, data: Path | None =
     weighted F1 with intervals over dialogues and seeds, and the difference of every two.
 
     Raises:
-        CheckpointError: the systems were not evaluated on the same rows; and what opening a corpus or a system raises.
+        CheckpointError: there is nothing of any recipe, or the systems were not evaluated on the same rows; and what
+            opening a corpus or a system raises.
     """
     lines = selection_table(read_results(results), names)
     systems, same = [], None
@@ -52,6 +53,9 @@ def compare(names: Sequence[str], results: Path, runs: Path, data: Path | None =
             ):
                 raise CheckpointError(f"systems of {name}", f"the {len(same.labels)} rows of the others", "other rows")
         systems.append(system(name, predictions))
+    if not systems and len(lines) == 2:  # the head of a table
+        expected = f"results of {', '.join(names)} in {results}, or systems of them in {runs}"
+        raise CheckpointError("recipes", expected, "none")
     if systems:
         lines += ["", *score_table(systems), "", *difference_table(systems)]
     return "\n".join(lines) + "\n"

@@ -60,6 +60,12 @@ def test_a_column_that_is_left_out_shows_what_it_may_have_meant(tmp_path):
     assert dropped == {"column of another name": ["dialog_id (rename to dialogue_id?)"]}
 
 
+def test_rows_without_the_speaker_that_others_have_are_told(tmp_path):
+    table = write(tmp_path / "raw", "transcript,speaker,label\na,A,b\nc,,d\n")
+    missing = prepare(Table, None, table, tmp_path / "out").items["missing"]
+    assert missing == {"speaker: folds are by dialogues": ["000002"]}
+
+
 def test_a_dialogue_is_in_the_order_of_its_times_or_else_of_the_table(tmp_path):
     text = "utterance_id,dialogue_id,speaker,transcript,start,end,label\n"
     text += "a,d,x,1,5,6,p\nb,d,y,2,1,2.5,q\nc,e,x,3,9,10,p\nd,e,x,4,,,q\n"

@@ -42,7 +42,9 @@ def test_the_command_writes_card_picture_and_metadata(folder, capsys):
     found = {result.metric_type: result for result in card.data.eval_results}
     assert all(isinstance(result, EvalResult) for result in found.values())
     assert found["weighted_f1"].metric_value == pytest.approx(values["weighted_f1"])
-    assert (found["accuracy"].dataset_type, found["accuracy"].dataset_config) == ("iemocap", "six_way")
+    assert (found["accuracy"].dataset_type, found["accuracy"].dataset_config) == ("generated_iemocap", "six_way")
+    assert found["accuracy"].dataset_name == "a generated corpus in the layout of IEMOCAP"
+    assert "trained on a generated corpus" in card.text.replace("\n", " ") and "sail.usc.edu" not in card.text
     (path,) = (folder / ".eval_results").iterdir()
     entries = {entry.task_id: entry for entry in parse_eval_result_entries(yaml.safe_load(path.read_text()))}
     assert entries["six_way_accuracy"].value == pytest.approx(values["accuracy"])

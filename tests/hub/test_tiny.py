@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoProcessor
 
-from mm_emotion.errors import CheckpointError
+from mm_emotion.errors import CheckpointError, ConfigError
 from mm_emotion.hub.tiny import tiny_checkpoint
 from mm_emotion.models import MODELS
 from mm_emotion.pipeline import MultimodalEmotionPipeline, load_system
@@ -31,6 +31,13 @@ def test_every_family(model_type, tmp_path):
         utterance = {"speaker": "A", "text": "we are all there", "audio": SOUND}
         (emotion,) = MultimodalEmotionPipeline(model, processor=AutoProcessor.from_pretrained(folder))(utterance)
         assert set(emotion["scores"]) == {"angry", "happy", "neutral", "sad"}
+
+
+@pytest.mark.parametrize("model_type", ["hierarchical", "early_fusion", "late_fusion", "joint", "text_cnn"])
+def test_other_labels_than_the_weights_have_are_refused_when_it_is_loaded(model_type, tmp_path):
+    folder = tiny_checkpoint(model_type, tmp_path / model_type)
+    with pytest.raises((ConfigError, CheckpointError)):
+        AutoModel.from_pretrained(folder, id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1})
 
 
 def test_a_seed_is_a_set_of_weights_and_the_random_state_is_left_alone(tmp_path):

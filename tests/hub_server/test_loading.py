@@ -11,9 +11,11 @@ from huggingface_hub import ModelCard, constants
 from transformers import AutoModel, AutoProcessor
 
 from mm_emotion.__main__ import main
+from mm_emotion.errors import CheckpointError
 from mm_emotion.hub.push import push_system
-from mm_emotion.pipeline import load_system
+from mm_emotion.pipeline import load_system, system_folder
 from mm_emotion.training.evaluation import read_results
+from mm_emotion.training.saved import recipe_of
 
 NAME, BY_HAND = "org/iemocap-demo", "org/by-hand"
 DIALOGUE = [{"speaker": "A", "text": "what a lovely day"}, {"speaker": "B", "text": "leave me alone"}]
@@ -61,6 +63,15 @@ def test_a_published_system_is_evaluated_predicts_and_is_trained_further(system,
     assert main(["train", *words, "--from", NAME, "--out", str(tmp_path / "runs"), "training.epochs=1", "--quiet"]) == 0
     assert main(["evaluate", "org/absent", *words]) == 2
     assert "model 'org/absent': expected a folder, or a Hub id that can be reached" in capsys.readouterr().err
+
+
+def test_a_system_of_the_hub_is_a_folder_with_its_recipe(system, monkeypatch):
+    assert recipe_of(system_folder(NAME)) == recipe_of(system)
+    assert system_folder(system) == system
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert recipe_of(system_folder(NAME)) == recipe_of(system)
+    with pytest.raises(CheckpointError, match=r"model 'org/nothing'"):
+        system_folder("org/nothing")
 
 
 def test_once_loaded_it_loads_offline(expected, hub, monkeypatch):

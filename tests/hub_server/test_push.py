@@ -36,7 +36,12 @@ def test_a_system_arrives_whole_in_one_private_commit(system, hub, client, capsy
     assert set(first.files) == {
         *(".gitattributes", "README.md", "config.json", "model.safetensors", "processor_config.json", "vocab.json"),
         *("tokenizer_config.json", "features.safetensors", "recipe.yaml", "results.csv", "modeling_mm_emotion.py"),
-        *("confusion_matrix.json", "confusion_matrix.png", "confusion_matrix_dark.png", ".eval_results/iemocap.yaml"),
+        *(
+            "confusion_matrix.json",
+            "confusion_matrix.png",
+            "confusion_matrix_dark.png",
+            ".eval_results/generated_iemocap.yaml",
+        ),
     }
     assert first.files["model.safetensors"].data == (system / "model.safetensors").read_bytes()
     assert "auto_map" not in (system / "config.json").read_text()
@@ -81,7 +86,7 @@ def test_a_second_push_replaces_what_the_first_left(system, hub, client):
 def test_a_dry_run_shows_files_and_card_and_asks_nobody(system, hub, capsys):
     assert main(["push", str(system), NAME, "--dry-run"]) == 0
     shown = capsys.readouterr().out
-    assert f"model.safetensors           {(system / 'model.safetensors').stat().st_size:>12,} bytes" in shown
+    assert f"model.safetensors                     {(system / 'model.safetensors').stat().st_size:>12,} bytes" in shown
     assert "# iemocap-demo" in shown
     assert "license:" not in shown
     assert shown.endswith("not sent; a push also needs --license and --corpus-terms\n")
@@ -101,6 +106,13 @@ def test_licence_and_terms_are_asked_for_and_never_guessed(system, hub, words, m
     assert main(["push", str(system), NAME, *words]) == 2
     assert message in capsys.readouterr().err
     assert hub.requests == []
+
+
+@pytest.mark.parametrize("name", ["noslash", "a/b/c", "a b/c", "/c"])
+def test_a_name_that_is_no_repository_is_refused_before_the_dry_run(system, hub, name, capsys):
+    assert main(["push", str(system), name, "--dry-run"]) == 2
+    shown = capsys.readouterr()
+    assert shown.err == f"mm-emotion push: repository: expected owner/name, got {name!r}\n" and shown.out == ""
 
 
 def test_a_private_push_does_not_go_to_a_public_repository(system, hub, client, capsys):

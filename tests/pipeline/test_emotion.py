@@ -136,3 +136,11 @@ def test_a_processor_that_does_not_fit_is_refused_before_anything_runs(causal):
         MultimodalEmotionPipeline(deaf, processor=causal.processor)
     with pytest.raises(CheckpointError, match="an EmotionProcessor, got NoneType"):
         MultimodalEmotionPipeline(other)
+
+
+def test_a_prepared_row_without_times_is_a_whole_file(emotions, miniature):
+    path = str(next(miniature.glob("Session*/sentences/wav/*/*.wav")))
+    (row,) = emotions({"transcript": "no", "audio_path": path, "start": float("nan"), "end": float("nan")})
+    assert "start" not in row and "end" not in row
+    (whole,) = emotions({"transcript": "no", "audio_path": path, "start": 0.0})
+    assert row["scores"] == pytest.approx(whole["scores"], abs=1e-6)

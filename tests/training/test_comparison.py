@@ -34,6 +34,12 @@ def result(name: str, seed: int, selected_on: str, value: float) -> dict[str, ob
     )
 
 
+def test_recipes_without_results_and_systems_are_named(tmp_path):
+    write_results(tmp_path / "results.csv", [])
+    with pytest.raises(CheckpointError, match=r"recipes: expected results of demo/nope in .*, or systems .*got none"):
+        compare(["demo/nope"], tmp_path / "results.csv", tmp_path / "runs")
+
+
 def test_a_large_difference_is_bold_and_a_small_one_is_not():
     systems = [
         system(name, [prediction(right, seed) for seed in range(3)])

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel
 
 from mm_emotion.layers.fusion import concatenate
 from mm_emotion.models.batch import aligned, check_words
+from mm_emotion.models.children import check_labels
 from mm_emotion.models.early_fusion.configuration_early_fusion import EarlyFusionConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 from mm_emotion.schema import MODALITIES, TIME_MASKS
@@ -31,6 +32,7 @@ class EarlyFusionForEmotionRecognition(EmotionPreTrainedModel):
         if config.projection_size is not None:
             self.projection = nn.Linear(config.joined_size, config.projection_size)
         self.stack = AutoModel.from_config(AutoConfig.for_model(**config.stack))
+        check_labels(config, self.stack)
         self.needs_speakers = self.stack.needs_speakers
         self.post_init()
         self.train()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from mm_emotion.models.children import as_data, common_shapes, encode_on_each, has_input, of_part
+from mm_emotion.models.children import as_data, check_labels, common_shapes, encode_on_each, has_input, of_part
 from mm_emotion.models.hierarchical.configuration_hierarchical import HierarchicalConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 from mm_emotion.schema import MODALITIES, TIME_MASKS
@@ -31,6 +31,7 @@ class HierarchicalForEmotionRecognition(EmotionPreTrainedModel):
             if output == "hidden_states":
                 encoder.classifier = None
         self.dialogue = AutoModel.from_config(AutoConfig.for_model(**config.dialogue))
+        check_labels(config, self.dialogue)
         self.needs_speakers = any(part.needs_speakers for part in (self.dialogue, *self.encoders))
         self.post_init()
         self.train()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from mm_emotion.models.children import as_data, common_shapes, encode_on_each, has_input
+from mm_emotion.models.children import as_data, check_labels, common_shapes, encode_on_each, has_input
 from mm_emotion.models.late_fusion.configuration_late_fusion import LateFusionConfig
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 from mm_emotion.ops.product_fusion import product_fusion
@@ -29,6 +29,7 @@ class LateFusionForEmotionRecognition(EmotionPreTrainedModel):
     def __init__(self, config: LateFusionConfig):
         super().__init__(config)
         self.experts = nn.ModuleList(AutoModel.from_config(AutoConfig.for_model(**child)) for child in config.children)
+        check_labels(config, *self.experts)
         self.needs_speakers = any(expert.needs_speakers for expert in self.experts)
         self.post_init()
 
