@@ -45,6 +45,7 @@ def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int], start=N
     """
     import datasets
 
+    from mm_emotion.pipeline import quiet_loading
     from mm_emotion.training.recipe import check_seeds
     from mm_emotion.training.reproduction import make_accelerator, run_seed
 
@@ -53,6 +54,7 @@ def run_seeds(options: argparse.Namespace, recipe, seeds: Sequence[int], start=N
         raise MissingLibraryError(options.tracker, options.tracker.replace("_", "-"))
     if options.quiet:
         datasets.disable_progress_bars()
+        quiet_loading()
     recipe, corpus, split = _open(options, recipe)
     accelerator = make_accelerator(recipe, options.tracker, options.out)
     outcomes = {}
