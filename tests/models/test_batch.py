@@ -159,9 +159,9 @@ def test_aligned_sequences_share_their_steps_and_are_0_where_one_has_none():
     mask = torch.tensor([[[True, True, False], [True, True, True]]])
     heard = torch.tensor([[[True, False], [False, False]]])
     batch = EmotionBatch(text=text, audio=audio, text_mask=mask, audio_mask=heard, modality_mask=present)
-    (words, sound), steps = aligned(batch, ["text", "audio"])
+    (words, sound), steps = aligned(batch, [("text", text), ("audio", audio)])
     assert words.flatten().tolist() == [2, 2, 0, 2, 2, 2]
     assert sound.flatten().tolist() == [5, 0, 0, 0, 0, 0]
     assert torch.equal(steps, mask)
-    bare = EmotionBatch(text=text, audio=torch.zeros(1, 2, 1, 1), modality_mask=present)
-    assert aligned(bare, ["text", "audio"])[1].all()
+    bare = EmotionBatch(modality_mask=present)
+    assert aligned(bare, [("text", text), ("audio", torch.zeros(1, 2, 1, 1))])[1].all()
