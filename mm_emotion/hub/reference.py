@@ -16,7 +16,7 @@ REFERENCES = {
     "iemocap-bc-lstm": "bc_lstm/iemocap_bc_lstm_text",
     "iemocap-bidialogue-rnn-att": "dialogue_rnn/iemocap_bidialogue_rnn_att_text",
     "iemocap-icon": "sebastian/iemocap_icon_text",
-    "meld-dialogue-rnn": "dialogue_rnn/meld_dialogue_rnn_text",
+    "meld-dialogue-rnn": "ours/meld_dialogue_rnn_text",
     "mosi-early-fusion": "ours/mosi_early_text_audio_visual",
     "ravdess-functionals": "ours/ravdess_functionals",
     "miniature-dialogue": "demo/miniature_dialogue",
