@@ -14,7 +14,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --back: #161616; --text: #ececec; --line: #4a4a4a; --head: #282828; --link: #8ec2ff }
 }
-body { margin: 0 auto; padding: 1rem; max-width: 100rem; background: var(--back); color: var(--text);
+body { margin: 0 auto; padding: 1rem; max-width: 120rem; background: var(--back); color: var(--text);
   font: 1rem/1.5 system-ui, sans-serif }
 a { color: var(--link) }
 .scroll { overflow-x: auto; scroll-padding-left: 9rem; border: 1px solid var(--line) }
@@ -24,7 +24,12 @@ caption { text-align: left; padding: .5rem; font-weight: 600 }
 th, td { padding: .35rem .5rem; border-top: 1px solid var(--line); text-align: left; white-space: nowrap }
 tr > :first-child { position: sticky; left: 0; background: var(--back); white-space: normal; overflow-wrap: anywhere;
   min-width: 8rem; border-right: 1px solid var(--line) }
-thead tr > th { background: var(--head) }
+td:nth-child(3) { white-space: normal; min-width: 8rem }
+@media (min-width: 60rem) {
+  tr > :first-child { min-width: 22rem }
+  .scroll { scroll-padding-left: 24rem }
+}
+thead tr > th, thead tr > :first-child { background: var(--head) }
 th button { all: unset; cursor: pointer; min-height: 1.5rem }
 th[aria-sort=ascending] button::after { content: " \\2191" }
 th[aria-sort=descending] button::after { content: " \\2193" }
