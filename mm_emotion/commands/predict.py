@@ -93,10 +93,13 @@ def _of_media(options: argparse.Namespace, utterance: dict | None) -> list[tuple
 
 
 def _of_corpus(options: argparse.Namespace) -> tuple[str, list[dict]]:
+    import datasets
+
     from mm_emotion.pipeline import system_folder
     from mm_emotion.training.reproduction import open_corpus_of
     from mm_emotion.training.saved import predict_dialogue, recipe_of
 
+    datasets.disable_progress_bars()  # one dialogue is no work
     folder = system_folder(options.model)
     corpus = open_corpus_of(recipe_of(folder), options.data)
     return predict_dialogue(folder, corpus, options.part, options.dialogue)
