@@ -102,7 +102,10 @@ def _opened(path: str | os.PathLike, member: str | None) -> Iterator[tuple[Binar
                     yield stream, entry.file_size, False
             return
         with Path(path).open("rb") as raw:
-            if raw.read(2) == b"\x1f\x8b":
+            start = raw.read(4)
+            if start == b"PK\x03\x04":  # without its end no zip file, but none of words either
+                raise zipfile.BadZipFile("a zip file without its end")
+            if start[:2] == b"\x1f\x8b":
                 raw.seek(0)
                 with gzip.open(raw) as stream:
                     yield stream, None, False

@@ -121,6 +121,12 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path, write):
             read_vectors(plain(tmp_path / "cut", whole[: len(whole) // 2]), WANTED, on_error="skip")
 
 
+def test_a_zip_without_its_end_is_never_read_as_words(tmp_path):
+    content = b"PK\x03\x04 1 2 3\n" + text(False)
+    with pytest.raises(FeatureError, match="an intact file, got a zip file without its end"):
+        read_vectors(plain(tmp_path / "cut", content), WANTED, on_error="skip")
+
+
 @pytest.mark.parametrize("content", [b"", b"\n", b"word\n", b"word 1\n"])
 def test_what_is_no_file_of_vectors_is_refused(tmp_path, content):
     with pytest.raises(FeatureError, match=r"v\.txt"):
