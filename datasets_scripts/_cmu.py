@@ -203,7 +203,7 @@ class CmuBuilder(CorpusBuilder):
                 spoken = [token for token in tokens if token != SILENCE]
                 self.manifest.found[f"silences among the {name}"] += len(tokens) - len(spoken)
                 if name == self.config.align == "words":
-                    made["words"] = [token.decode() for token in self._alignment.fitted(steps)[:, 0].tolist()]
+                    made["words"] = self._alignment.fitted(np.array(tokens, dtype=str)).tolist()
                 if name == "phones" or not row["transcript"]:
                     made["phones" if name == "phones" else "transcript"] = " ".join(spoken)
         return {"phones": ""} | made if "phones" in kept else made

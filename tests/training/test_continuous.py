@@ -88,13 +88,18 @@ def test_without_compensation_the_same_network_does_worse(frames, tmp_path):
     assert late["concordance_correlation"] == pytest.approx(ideal["concordance_correlation"], abs=0.05)
 
 
-def test_late_fusion_by_linear_regression(frames, tmp_path):
+def run_fusion(frames, tmp_path):
+    """A late fusion of text and audio."""
     children = []
     for modality in ("text", "audio"):
         path = tmp_path / f"{modality}.yaml"
         path.write_text(RECIPE.replace("MODALITY", modality).replace("DELAYS", "[0.4]"))
         children.append(str(path))
-    outcome = run(FUSED, frames, tmp_path, CHILDREN=str(children))
+    return run(FUSED, frames, tmp_path, CHILDREN=str(children))
+
+
+def test_late_fusion_by_linear_regression(frames, tmp_path):
+    outcome = run_fusion(frames, tmp_path)
     found = values(outcome)
     assert found["importance/audio"] + found["importance/text"] == pytest.approx(1, abs=1e-5)
     assert found["concordance_correlation"] > 0.8  # smoothed a little
@@ -137,12 +142,7 @@ def test_a_recording_is_predicted_as_it_was_judged(frames, tmp_path):
 
 
 def test_a_saved_fusion_is_evaluated_to_the_figures_of_its_run(frames, tmp_path):
-    children = []
-    for modality in ("text", "audio"):
-        path = tmp_path / f"{modality}.yaml"
-        path.write_text(RECIPE.replace("MODALITY", modality).replace("DELAYS", "[0.4]"))
-        children.append(str(path))
-    outcome = run(FUSED, frames, tmp_path, CHILDREN=str(children))
+    outcome = run_fusion(frames, tmp_path)
     found = evaluated(outcome, frames, "test", tmp_path)
     assert found == pytest.approx(values(outcome), abs=2e-6) and "importance/audio" in found
 
