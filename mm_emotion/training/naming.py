@@ -40,7 +40,7 @@ def _fits(text: str) -> bool:
 
 def _leaves(data: Any, path: str = "") -> dict[str, str]:
     """Every value below `data` by its dotted path, written as JSON writes it, texts without quotes."""
-    if isinstance(data, Mapping) and data:
+    if isinstance(data, Mapping):
         found: dict[str, str] = {}
         for key, value in data.items():
             found |= _leaves(value, f"{path}.{key}" if path else str(key))

@@ -18,6 +18,11 @@ def test_what_differs_is_said_in_the_order_of_its_keys():
     assert changed_name(PLAIN, changed) == "paper/row corpus.split=speaker_fold_2 model.modality_dims.audio=3"
 
 
+def test_what_fills_an_empty_section_is_said_alone():
+    changed = {**PLAIN, "training": {"learning_rate": 0.001, "options": {"decay": 0.5}}}
+    assert changed_name(PLAIN, changed) == "paper/row training.options.decay=0.5"
+
+
 def test_neither_seeds_nor_a_name_are_a_change():
     seeds = {**PLAIN["protocol"], "seeds": [5]}
     assert changed_name(PLAIN, {**PLAIN, "protocol": seeds}) == "paper/row"
