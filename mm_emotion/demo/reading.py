@@ -72,7 +72,8 @@ def turns_of(text: str) -> list[dict]:
     speaker = "A"
     for line in text.splitlines():
         name, colon, words = line.partition(":")
-        if colon and words.strip() and 0 < len(name.strip()) <= 24:
+        is_time = name[-1:].isdigit() and words[:1].isdigit()  # 10:30
+        if colon and words.strip() and 0 < len(name.strip()) <= 24 and not is_time:
             speaker = name.strip()
         else:
             words = line

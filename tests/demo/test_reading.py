@@ -137,6 +137,10 @@ def test_pasted_lines_are_turns():
         {"speaker": "Ben", "text": "a line that goes on for longer than any name: no speaker"},
     ]
     assert turns_of("hello") == [{"speaker": "A", "text": "hello"}]
+    assert turns_of("B2: 7 of us\nat 10:30 we left") == [
+        {"speaker": "B2", "text": "7 of us"},
+        {"speaker": "B2", "text": "at 10:30 we left"},
+    ]
     with pytest.raises(FeatureError, match="conversation"):
         turns_of(" \n ")
 
