@@ -59,8 +59,8 @@ def start_encoders(model: torch.nn.Module, recipe: Recipe) -> None:
     """Load the weights that the recipe names into the backbones of an untrained model; others stay as drawn.
 
     Raises:
-        RecipeError: no encoder of the model is of that modality, there is none for the rates that the recipe gives, or
-            earlier utterances are wanted of single ones.
+        RecipeError: no encoder of the model is of that modality, there is none for the rates that the recipe gives, one
+            has no layers for them, or earlier utterances are wanted of single ones.
         CheckpointError: the weights are not there, or do not fit.
     """
     encoders = encoders_of(model)
@@ -71,6 +71,9 @@ def start_encoders(model: torch.nn.Module, recipe: Recipe) -> None:
         if not encoders and getattr(recipe.training, field) is not None:
             raise RecipeError(f"training.{field}", f"a {KIND} in the model", "none")
     for encoder in encoders:
+        if recipe.training.layer_decay is not None and encoder.config.freeze != "all" and not encoder.blocks:
+            expected = f"a backbone with layers of their own, not {encoder.config.backbone['model_type']}"
+            raise RecipeError("training.layer_decay", expected, recipe.training.layer_decay)
         if encoder.config.previous_turns and recipe.training.unit != "dialogue":
             raise RecipeError("training.unit", "dialogue: an encoder reads previous turns", recipe.training.unit)
         if encoder.config.modality in recipe.pretrained:

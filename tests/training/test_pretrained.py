@@ -1,5 +1,6 @@
 """Pretrained encoders in a training, on tiny random ones: from a recipe to a system that needs no other folder."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -205,6 +206,10 @@ def test_what_cannot_be_pretrained_is_refused(place):
     rates = parse_recipe(TWO_STAGES, "two", ["training.layer_decay=0.9"])
     with pytest.raises(RecipeError, match=r"training\.layer_decay"):
         start_encoders(build_model(rates), rates)
+    albert = {**BERT, "model_type": "albert", "embedding_size": 4}
+    shared = parse_recipe(text.replace("previous_turns: 1", f"backbone: {json.dumps(albert)}"), "one")
+    with pytest.raises(RecipeError, match=r"training\.layer_decay.*albert"):
+        start_encoders(build_model(shared), shared)
     single = parse_recipe(text, "one", ["training.unit=utterance"])
     with pytest.raises(RecipeError, match=r"training\.unit"):
         start_encoders(build_model(single), single)

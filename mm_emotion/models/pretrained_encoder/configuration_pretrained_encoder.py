@@ -8,8 +8,12 @@ from mm_emotion.errors import ConfigError, nearest
 from mm_emotion.models.configuration_emotion import EmotionConfig
 
 _OF_A_FILE = ("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "id2label", "label2id")
+_SIGNS = {"text": "vocab_size", "audio": "conv_stride"}  # what the backbone of a modality has, and of audio alone
 _OFF = {"layerdrop": 0.0, "apply_spec_augment": False}
-_COUNTS_BEHIND = ("camembert", "mpnet", "roberta", "xlm-roberta")  # positions start behind the padding's number
+_COUNTS_BEHIND = (  # positions start behind the padding's number
+    *("camembert", "data2vec-text", "ibert", "lilt", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm"),
+    *("xlm-roberta", "xlm-roberta-xl", "xmod"),
+)
 
 
 class PretrainedEncoderConfig(EmotionConfig):
@@ -65,6 +69,9 @@ class PretrainedEncoderConfig(EmotionConfig):
             self.refuse(("previous_turns", "max_length"), "only words are read beside those of other utterances")
         elif self.max_length is not None and self.most_steps is not None and self.max_length > self.most_steps:
             raise ConfigError("max_length", f"at most {self.most_steps}, the backbone's positions", self.max_length)
+        if _SIGNS[self.modality] not in self.backbone or (self.modality == "text" and _SIGNS["audio"] in self.backbone):
+            expected = f"an encoder that reads {'words' if self.modality == 'text' else 'waveforms'}"
+            raise ConfigError("backbone.model_type", expected, repr(self.backbone["model_type"]))
 
     @property
     def num_layers(self) -> int:
@@ -74,7 +81,7 @@ class PretrainedEncoderConfig(EmotionConfig):
     @property
     def most_steps(self) -> int | None:
         """Steps that the backbone has positions for, None where any number will do."""
-        positions = self.backbone.get("max_position_embeddings")
+        positions = self.backbone.get("max_position_embeddings", self.backbone.get("n_positions"))
         if not isinstance(positions, int) or positions < 1:
             return None
         return positions - (self.backbone["pad_token_id"] + 1 if self.backbone["model_type"] in _COUNTS_BEHIND else 0)
@@ -89,7 +96,8 @@ def backbone_config(field: str, backbone: dict[str, Any]) -> PreTrainedConfig:
     """The configuration object of a backbone.
 
     Raises:
-        ConfigError: its `model_type` is unknown, or not that of a text or speech encoder of transformers.
+        ConfigError: its `model_type` is unknown, or not that of a text or speech encoder of transformers, or
+            there is a decoder behind it.
     """
     kind = backbone.get("model_type")
     if kind not in CONFIG_MAPPING:
@@ -97,7 +105,7 @@ def backbone_config(field: str, backbone: dict[str, Any]) -> PreTrainedConfig:
         raise ConfigError(f"{field}.model_type", "a model type of transformers", repr(kind), hint)
     config = AutoConfig.for_model(**backbone)
     sized = all(hasattr(config, size) for size in ("hidden_size", "num_hidden_layers"))
-    if isinstance(config, EmotionConfig) or not sized:
+    if isinstance(config, EmotionConfig) or not sized or config.is_encoder_decoder:
         raise ConfigError(f"{field}.model_type", "a text or speech encoder of transformers", repr(kind))
     return config
 

@@ -51,16 +51,20 @@ class PretrainedEncoderForEmotionRecognition(EmotionPreTrainedModel):
             self.dense = nn.Linear(self.backbone.config.hidden_size, config.projection_size)
         self.classifier = nn.Linear(config.representation_size, config.num_labels)
         if isinstance(config.freeze, int) and not self.blocks:
-            raise ConfigError("freeze", "'all' or 'none': this backbone shares its layers", config.freeze)
+            raise ConfigError("freeze", "'all' or 'none': this backbone has no layers of their own", config.freeze)
+        checkpoints = any(hasattr(part, "gradient_checkpointing") for part in self.backbone.modules())
+        if config.gradient_checkpointing and not checkpoints:
+            raise ConfigError("gradient_checkpointing", "false: this backbone cannot", True)
         self.post_init()
         self.train()
 
     @property
     def blocks(self) -> list[nn.Module]:
-        """The layers of the backbone from below; a backbone that shares its layers has none of its own."""
+        """The layers of the backbone from below; none where it shares them, or keeps their parts in several lists."""
         count = self.config.num_layers
         for name, part in self.backbone.named_modules():
-            if isinstance(part, nn.ModuleList) and name.split(".")[-1] in ("layer", "layers") and len(part) == count:
+            known = name.split(".")[-1] in ("h", "layer", "layers")
+            if known and isinstance(part, nn.ModuleList) and len(part) == count:
                 return list(part)
         return []
 

@@ -191,6 +191,10 @@ def test_weights_of_another_shape_are_named(tmp_path):
         ({"backbone": {"vocab_size": 3}}, "backbone.model_type"),
         ({"backbone": {"model_type": "brt"}}, "backbone.model_type"),
         ({"backbone": {"model_type": "text_cnn"}}, "backbone.model_type"),
+        ({"backbone": {"model_type": "t5"}}, "backbone.model_type"),
+        ({"backbone": {"model_type": "vit"}}, "backbone.model_type"),
+        ({"backbone": SPEECH["wav2vec2"]}, "backbone.model_type"),
+        ({"modality": "audio"}, "backbone.model_type"),
         ({"layer": 4}, "layer"),
         ({"layer": "top"}, "layer"),
         ({"freeze": 4}, "freeze"),
@@ -214,6 +218,25 @@ def test_an_utterance_longer_than_the_positions_is_refused():
     assert model(input_ids=torch.full((1, 1, 22), 5)).logits.isfinite().all()
     with pytest.raises(BatchError, match="at most 22 steps"):
         model(input_ids=torch.full((1, 1, 23), 5))
+
+
+@pytest.mark.parametrize("kind", ["data2vec-text", "longformer", "mpnet", "roberta-prelayernorm", "xlm-roberta-xl"])
+def test_words_before_are_dropped_where_positions_start_behind_the_padding(kind):
+    options = {"attention_window": 4} if kind == "longformer" else {}
+    model = encoder({**ROBERTA, **options, "model_type": kind}, previous_turns=1)
+    assert model(input_ids=torch.full((1, 2, 20), 5)).logits.isfinite().all()
+
+
+def test_a_decoder_has_layers_and_positions_by_other_names():
+    gpt = {"model_type": "gpt2", "vocab_size": 30, "n_embd": 8, "n_layer": 3, "n_head": 2, "n_positions": 24}
+    model = encoder(gpt, freeze=1, previous_turns=1)
+    assert len(model.blocks) == 3
+    assert model(input_ids=torch.full((1, 2, 20), 5)).logits.isfinite().all()
+
+
+def test_activation_checkpointing_is_refused_where_the_backbone_has_none():
+    with pytest.raises(ConfigError, match="gradient_checkpointing"):
+        encoder({**ROBERTA, "model_type": "mpnet"}, gradient_checkpointing=True)
 
 
 def test_a_backbone_of_shared_layers_is_frozen_as_a_whole_or_not_at_all():
