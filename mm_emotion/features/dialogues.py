@@ -13,11 +13,15 @@ UTTERANCE_KEYS = (
 )
 """The keys of one utterance in a call of the processor: its own media and the columns of every prepared dataset."""
 
-_NUMBERS = {"start": (Real, "seconds"), "end": (Real, "seconds"), "party": (Integral, "a whole number")}
+_NUMBERS = {
+    **{"start": (Real, "seconds"), "end": (Real, "seconds")},
+    **{"party": (Integral, "a whole number"), "position": (Real, "a number")},
+}
+_NAMES = ("speaker", "dialogue_id")
 
 
 def check_dialogue(dialogue: Sequence[dict]) -> None:
-    """Raise FeatureError for what is no dictionary, an unknown key, no number, or a `position` that does not rise."""
+    """Raise FeatureError for what is no dictionary, an unknown key, no number or name, a `position` that goes back."""
     for utterance in dialogue:
         if not isinstance(utterance, dict):
             raise FeatureError("utterance", "a dictionary", type(utterance).__name__)
@@ -25,6 +29,12 @@ def check_dialogue(dialogue: Sequence[dict]) -> None:
         for key, (kind, expected) in _NUMBERS.items():
             if utterance.get(key) is not None and not isinstance(utterance[key], kind):
                 raise FeatureError(key, expected, repr(utterance[key]))
+        if (party := utterance.get("party")) is not None and party < 0:
+            raise FeatureError("party", "a whole number from 0", party)
+        for key in _NAMES:
+            name = utterance.get(key)
+            if name is not None and not (isinstance(name, (str, Real)) and name == name):  # NaN is no name
+                raise FeatureError(key, "one name or number", repr(name))
     positions = [utterance["position"] for utterance in dialogue if utterance.get("position") is not None]
     for before, after in pairwise(positions):
         if after <= before:

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from mm_emotion.errors import FeatureError
-from mm_emotion.features.column import check_known
+from mm_emotion.features.dialogues import UTTERANCE_KEYS, check_dialogue
 from mm_emotion.features.media import has_track, video_seconds
-from mm_emotion.features.processor import UTTERANCE_KEYS
 from mm_emotion.features.sound import CONTAINERS, audio_seconds
 from mm_emotion.features.voice_activity import LONGEST, PAUSE, SHORTEST, speech_stretches
 
@@ -79,8 +78,8 @@ def conversations(turns: Sequence[Mapping]) -> list[list[int]]:
 def _turn(turn: object) -> dict:
     if not isinstance(turn, Mapping):
         raise FeatureError("utterance", "a mapping", type(turn).__name__)
-    check_known("utterance", turn, UTTERANCE_KEYS)
     turn = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in turn.items()}
+    check_dialogue([turn])
     if all(turn.get(key) is None for key in _TURN):
         raise FeatureError("utterance", f"any of {', '.join(_TURN)}", ", ".join(turn) or "nothing")
     return turn

@@ -70,9 +70,11 @@ def test_turns_of_several_dialogues_are_conversations_of_their_own(emotions):
         ({"start": "a", "end": 1.0}, "start: expected seconds, got 'a'"),
         ({"end": "b"}, "end: expected seconds, got 'b'"),
         ({"party": "A"}, "party: expected a whole number, got 'A'"),
+        ({"party": -1}, "party: expected a whole number from 0, got -1"),
+        ({"dialogue_id": ["x"]}, "dialogue_id: expected one name or number"),
     ],
 )
-def test_what_is_no_number_is_named(emotions, turn, message):
+def test_what_is_no_number_or_name_is_named(emotions, turn, message):
     with pytest.raises(FeatureError, match=message):
         emotions({"text": "no", **turn})
 
