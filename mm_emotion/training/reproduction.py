@@ -115,10 +115,12 @@ def _train_system(recipe: Recipe, rows: Dataset, job: Job) -> tuple[torch.nn.Mod
         return model, model, rows
     encoders: dict[str, torch.nn.Module] = {}
     own_widths: dict[str, int] = {}
+    given = rows
     for modality, encoder in recipe.encoders.items():
-        encoders[modality], vectors, present = fit_stage_one(encoder, recipe, rows, job)
+        # Each reads what was there before the others' vectors took its place.
+        encoders[modality], vectors, present = fit_stage_one(encoder, recipe, given, job)
         if modality in recipe.features:
-            own = _table(column_values(rows, modality))  # (N, D)
+            own = _table(column_values(given, modality))  # (N, D)
             own_widths[modality] = own.shape[1]
             vectors = np.concatenate([own, vectors], axis=1)
         rows = add_vectors(rows, modality, vectors, present)

@@ -197,9 +197,10 @@ def dataset_of(
 ) -> DialogueDataset:
     """The rows in the recipe's unit with the columns that the model reads.
 
-    Clips are made by the processor as they are read. Raises FeatureError when a column is absent.
+    What no dataset keeps, as clips and waveforms, is made by the processor as it is read, unless an encoder's vectors
+    stand there. Raises FeatureError when a column is absent.
     """
-    made = made_columns(processor, model.input_shapes())
+    made = made_columns(processor, [column for column in model.input_shapes() if column not in rows.column_names])
     columns = [column for column in model.input_shapes() if column not in made]
     for column in columns:
         if column not in rows.column_names:

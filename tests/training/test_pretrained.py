@@ -4,7 +4,9 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
@@ -40,8 +42,7 @@ TWO_STAGES = (
     + """
 features:
   text: {word_dimensions: 2, character_dimensions: 2, word_minimum: 1, character_minimum: 1}
-encoders:
-  text: {recipe: ENCODER}
+encoders: {text: {recipe: ENCODER}}
 model: {model_type: bc_lstm, num_labels: 6, modality_dims: {text: 12}, recurrent_size: 4, hidden_size: 5}
 training: {epochs: 2, batch_size: 4, learning_rate: 1.0e-2}
 """
@@ -131,6 +132,43 @@ def test_end_to_end_every_layer_learns_and_the_system_stands_alone(rows, place, 
         torch.from_numpy(found.logits), torch.from_numpy(outcome.predictions["test"].logits), atol=1e-5, rtol=1e-4
     )
     assert model(**processor({"text": "lake so"})).logits.shape == (1, 1, 6)
+
+
+SOUND = (
+    CORPUS
+    + """
+features: {audio: {feature: waveform}}
+model: {model_type: pretrained_encoder, modality: audio, num_labels: 6, freeze: FREEZE, backbone: BACKBONE}
+training: {unit: utterance, epochs: 1, batch_size: 8, learning_rate: 1.0e-3}
+"""
+)
+WAV2VEC2 = {
+    **{"model_type": "wav2vec2", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2},
+    **{"intermediate_size": 12, "conv_dim": [6, 6], "conv_kernel": [20, 8], "conv_stride": [10, 8]},
+    **{"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2},
+}
+
+
+@pytest.mark.parametrize("freeze", ["all", "none"])
+def test_a_dialogue_model_reads_the_vectors_of_an_encoder_of_waveforms(rows, tmp_path, freeze):
+    random = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{number}.wav") for number in range(len(rows))]
+    for path in paths:
+        soundfile.write(path, random.standard_normal(400) / 10, 16000)
+    paths[-1] = ""
+    whole = {"start": [0.0] * len(rows), "end": [0.02] * len(rows), "audio_path": paths}
+    rows = rows.remove_columns(list(whole))
+    for name, values in whole.items():
+        rows = rows.add_column(name, values)
+    encoder = SOUND.replace("FREEZE", freeze).replace("BACKBONE", json.dumps(WAV2VEC2))
+    (tmp_path / "encoder.yaml").write_text(encoder)
+    text = TWO_STAGES.replace("ENCODER", str(tmp_path / "encoder.yaml")).replace("{text: {recipe", "{audio: {recipe")
+    recipe = parse_recipe(text, "two", ["features={}", "model.modality_dims={audio: 8}", "training.epochs=1"])
+    outcome = run(recipe, rows, tmp_path / "out")
+    found = evaluate_folder(outcome.model_folder, rows).prediction
+    torch.testing.assert_close(
+        torch.from_numpy(found.logits), torch.from_numpy(outcome.predictions["test"].logits), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_what_a_still_encoder_makes_is_made_once(rows, place, tmp_path, monkeypatch):

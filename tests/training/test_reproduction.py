@@ -67,6 +67,22 @@ def test_a_two_stage_system_is_one_checkpoint_with_the_same_predictions(recipe, 
     np.testing.assert_allclose(again.logits, outcome.predictions["test"].logits, atol=1e-5)
 
 
+def test_every_encoder_reads_what_the_corpus_has(corpus, tmp_path):
+    dense = f"""{CORPUS}
+model: {{model_type: audio_dense, modality_dims: {{text: 8}}, hidden_size: 8}}
+training: {TRAINING % "utterance"}
+"""
+    overrides = ["model.modality_dims={text: 8, audio: 8}"]
+    for modality in ("text", "audio"):
+        (tmp_path / f"{modality}.yaml").write_text(dense)
+        overrides.append(f"encoders.{modality}={{recipe: {tmp_path / modality}.yaml}}")
+    recipe = parse_recipe(STAGE_TWO, "both", overrides)
+    outcome = run(recipe, corpus, resolve_split(corpus, "session5_test", validation_dialogues=3), tmp_path)
+    first, second = AutoModel.from_pretrained(outcome.model_folder).encoders
+    for name, value in first.state_dict().items():
+        assert value.equal(second.state_dict()[name]), name
+
+
 def test_word_vectors_are_started_from_and_noted(words, split, tmp_path):
     (tmp_path / "v.txt").write_text("lake 1 2 3 4 5 6\nrain 6 5 4 3 2 1\n")
     vectors = f"{{word_vectors: {{path: {tmp_path / 'v.txt'}}}}}"
