@@ -148,6 +148,14 @@ def test_a_comparison_says_by_how_much_two_systems_differ(system, prepared, tmp_
     assert "**+0.000** (95 % paired bootstrap over dialogues: +0.000 to +0.000)" in capsys.readouterr().out
 
 
+def test_another_file_for_results_is_refused_before_training(prepared, tmp_path, capsys):
+    (tmp_path / "mine.csv").write_text("text,label\nno,sad\n")
+    words = ["reproduce", "demo/miniature_text_cnn", "--data", str(prepared), "--out", str(tmp_path / "runs")]
+    assert main([*words, "--results", str(tmp_path / "mine.csv")]) == 2
+    assert "results file" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_recipes_are_compared_over_their_runs(runs, system, prepared, capsys):
     name = str(system.parent.parent.relative_to(runs))
     results = system / "results.csv"

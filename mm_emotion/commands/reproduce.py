@@ -26,10 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from mm_emotion.training.evaluation import write_results
+    from mm_emotion.training.evaluation import read_results, write_results
     from mm_emotion.training.recipe import load_recipe
 
     recipe = load_recipe(_recipe_name(options), options.overrides)
+    if options.results is not None:
+        read_results(options.results)  # another file is refused before hours of training, not after
     outcomes = _seeds.run_seeds(options, recipe, options.seeds or recipe.protocol.seeds)
     rows = [row for outcome in outcomes.values() for row in outcome.rows]
     if rows and options.results is not None:

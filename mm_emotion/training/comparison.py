@@ -34,13 +34,17 @@ def compare(names: Sequence[str], results: Path, runs: Path, data: Path | None =
     weighted F1 with intervals over dialogues and seeds, and the difference of every two.
 
     Raises:
-        CheckpointError: there is nothing of any recipe, or the systems were not evaluated on the same rows; and what
+        CheckpointError: there is nothing of a recipe, or the systems were not evaluated on the same rows; and what
             opening a corpus or a system raises.
     """
-    lines = selection_table(read_results(results), names)
+    rows = read_results(results)
+    saved = {name: sorted((Path(runs) / name).glob("seed*/model")) for name in names}
+    known = {row["recipe"] for row in rows} | {name for name, folders in saved.items() if folders}
+    if missing := [name for name in names if name not in known]:
+        raise CheckpointError("recipes", f"results of {', '.join(missing)} in {results}, or systems in {runs}", "none")
+    lines = selection_table(rows, names)
     systems, same = [], None
-    for name in names:
-        folders = sorted((Path(runs) / name).glob("seed*/model"))
+    for name, folders in saved.items():
         if not folders:
             continue
         corpus = open_corpus_of(recipe_of(folders[0]), data)
@@ -54,8 +58,8 @@ def compare(names: Sequence[str], results: Path, runs: Path, data: Path | None =
                 raise CheckpointError(f"systems of {name}", f"the {len(same.labels)} rows of the others", "other rows")
         systems.append(system(name, predictions))
     if not systems and len(lines) == 2:  # the head of a table
-        expected = f"results of {', '.join(names)} in {results}, or systems of them in {runs}"
-        raise CheckpointError("recipes", expected, "none")
+        expected = f"results with both choices of the epoch in {results}, or systems in {runs}"
+        raise CheckpointError("recipes", expected, f"neither of {', '.join(names)}")
     if systems:
         lines += ["", *score_table(systems), "", *difference_table(systems)]
     return "\n".join(lines) + "\n"

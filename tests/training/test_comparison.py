@@ -35,9 +35,11 @@ def result(name: str, seed: int, selected_on: str, value: float) -> dict[str, ob
 
 
 def test_recipes_without_results_and_systems_are_named(tmp_path):
-    write_results(tmp_path / "results.csv", [])
+    write_results(tmp_path / "results.csv", [result(NAMES[0], 0, "validation", 0.5)])
     with pytest.raises(CheckpointError, match=r"recipes: expected results of demo/nope in .*, or systems .*got none"):
-        compare(["demo/nope"], tmp_path / "results.csv", tmp_path / "runs")
+        compare([NAMES[0], "demo/nope"], tmp_path / "results.csv", tmp_path / "runs")
+    with pytest.raises(CheckpointError, match=f"both choices .* got neither of {NAMES[0]}"):
+        compare(NAMES[:1], tmp_path / "results.csv", tmp_path / "runs")
 
 
 def test_a_large_difference_is_bold_and_a_small_one_is_not():
