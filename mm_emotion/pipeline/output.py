@@ -81,6 +81,8 @@ def _srt(inputs: Inputs) -> str:
     for number, row in enumerate(rows, 1):
         if "start" not in row or "end" not in row:
             raise FeatureError("srt", "start and end of every utterance", f"none for utterance {number}")
+        if not 0 <= row["start"] <= row["end"]:
+            raise FeatureError("srt", "0 <= start <= end", f"{row['start']} and {row['end']} in utterance {number}")
         speaker = f"{row['speaker']}: " if "speaker" in row else ""
         said = _said(row)
         line = f"{speaker}{said}\n" if speaker or said else ""

@@ -59,3 +59,10 @@ def test_what_cannot_be_written_is_named():
         rendered([("one", [{**row, "dialogue_id": name} for row, name in zip(ROWS, "xy", strict=True)])], "srt")
     with pytest.raises(FeatureError, match="one of table, json, csv, srt, got 'xml'"):
         rendered([("one", ROWS)], "xml")
+
+
+@pytest.mark.parametrize("times", [(5.0, 2.0), (-1.0, 2.0)])
+def test_times_that_subtitles_cannot_have_are_named(times):
+    row = {**ROWS[0], "start": times[0], "end": times[1]}
+    with pytest.raises(FeatureError, match=f"0 <= start <= end, got {times[0]} and {times[1]} in utterance 1"):
+        rendered([("one", [row])], "srt")
