@@ -14,8 +14,10 @@ UTTERANCE_KEYS = (
 """The keys of one utterance in a call of the processor: its own media and the columns of every prepared dataset."""
 
 _NUMBERS = {
-    **{"start": (Real, "seconds"), "end": (Real, "seconds")},
-    **{"party": (Integral, "a whole number"), "position": (Real, "a number")},
+    "start": (Real, "seconds"),
+    "end": (Real, "seconds"),
+    "party": (Integral, "a whole number"),
+    "position": (Real, "a number"),
 }
 _NAMES = ("speaker", "dialogue_id")
 

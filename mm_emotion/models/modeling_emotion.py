@@ -240,6 +240,8 @@ class EmotionPreTrainedModel(PreTrainedModel):
 
 def _check_state(state: DialogueState, own: str, batch: EmotionBatch) -> None:
     """Refuse a state that is not of the model named `own`, or not of the dialogues of the batch."""
+    if not isinstance(state, DialogueState):
+        raise CheckpointError("state", "a DialogueState", type(state).__name__)
     if state.model != own:
         raise CheckpointError("state", f"one of this model, {own}", state.model)
     for name, tensor in state.tensors.items():

@@ -31,7 +31,7 @@ from mm_emotion.training.fine_tuning import start_from_model
 from mm_emotion.training.fitting import choose_complexity, choose_linear, choose_weights
 from mm_emotion.training.loop import train
 from mm_emotion.training.pretrained import KIND as PRETRAINED
-from mm_emotion.training.pretrained import kept_vectors, start_encoders
+from mm_emotion.training.pretrained import encoders_of, kept_vectors, start_encoders
 from mm_emotion.training.recipe import FITTED, Encoder, Recipe
 from mm_emotion.training.weights import load_best
 
@@ -122,7 +122,7 @@ def fit(recipe: Recipe, rows: Dataset, job: Job, folder: Path, description: str)
         folder=folder,
         accelerator=job.accelerator,
         collator=collator_of(model),
-        identity=_identity(recipe, parts, list(model.input_shapes()), job.start),
+        identity=_identity(recipe, parts, model, job.start),
         state_seconds=job.state_seconds,
         description=f"{description} seed {job.seed}",
         progress_bar=job.progress_bar,
@@ -260,16 +260,16 @@ def _label_counts(recipe: Recipe, rows: Dataset) -> np.ndarray:
 
 
 def _identity(
-    recipe: Recipe, parts: dict[str, Dataset], columns: list[str], start: EmotionPreTrainedModel | None
+    recipe: Recipe, parts: dict[str, Dataset], model: EmotionPreTrainedModel, start: EmotionPreTrainedModel | None
 ) -> str:
     """Hash of what a run learns and chooses from, so that a state is never resumed on other data or features."""
     settings = [recipe.model, recipe.features, {name: asdict(encoder) for name, encoder in recipe.encoders.items()}]
-    if recipe.pretrained:
-        settings.append(recipe.pretrained)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name, value in start.state_dict().items() if start is not None else ():
-        digest.update(name.encode() + value.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    target = "affect" if recipe.is_regression else "label"
+    # Weights that training starts from are known by themselves: what lies at a path may change.
+    given = [start] if start is not None else encoders_of(model) if recipe.pretrained else []
+    for name, value in (pair for part in given for pair in part.state_dict().items()):
+        digest.update(name.encode() + value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    target, columns = "affect" if recipe.is_regression else "label", list(model.input_shapes())
     for part, rows in parts.items():
         digest.update(part.encode())
         media = () if set(columns) <= set(rows.column_names) else MEDIA_COLUMNS

@@ -165,6 +165,8 @@ def test_a_state_of_another_model_or_of_other_dialogues_is_refused():
     _, state = cmn.step(part(batch, 0))
     with pytest.raises(CheckpointError, match="icon"):
         icon.step(part(batch, 1), state)
+    with pytest.raises(CheckpointError, match="dict"):
+        icon.step(part(batch, 1), state.tensors)
     with pytest.raises(CheckpointError, match="2 dialogues"):
         cmn.step(together(part(batch, 1), part(batch, 1)), state)
     _, other = icon.step(part(batch, 0))

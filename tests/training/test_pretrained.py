@@ -134,6 +134,23 @@ def test_end_to_end_every_layer_learns_and_the_system_stands_alone(rows, place, 
     assert model(**processor({"text": "lake so"})).logits.shape == (1, 1, 6)
 
 
+def test_a_finished_run_is_taken_again_wherever_the_weights_lie_but_not_for_others(rows, place, tmp_path):
+    source, other = tmp_path / "source", tmp_path / "other"
+    shutil.copytree(place, source)
+    recipe = parse_recipe(END_TO_END.replace("PLACE", str(source)), "one")
+    first = run(recipe, rows, tmp_path / "out").predictions["test"].logits
+    shutil.move(source, other)
+    moved = parse_recipe(END_TO_END.replace("PLACE", str(other)), "one")
+    state = tmp_path / "out" / "one" / "seed0" / "training_state.safetensors"
+    before = state.stat().st_mtime_ns
+    assert np.array_equal(run(moved, rows, tmp_path / "out").predictions["test"].logits, first)
+    assert state.stat().st_mtime_ns == before
+    torch.manual_seed(7)
+    AutoModel.from_config(AutoConfig.for_model(**BERT)).save_pretrained(other)
+    with pytest.raises(CheckpointError, match="training_state"):
+        run(moved, rows, tmp_path / "out")
+
+
 SOUND = (
     CORPUS
     + """

@@ -28,7 +28,7 @@ class PretrainedEncoderConfig(EmotionConfig):
     `freeze` all keeps the backbone still, in evaluation mode; a number keeps the embeddings and so many layers above
     them. Of `previous_turns` utterances before it an utterance sees the words, never of later ones or of another
     dialogue, the oldest words dropped beyond `max_length` steps. `gradient_checkpointing` computes activations anew in
-    the backward pass; transformers consumes the field, a saved model is without it.
+    the backward pass.
     """
 
     model_type = "pretrained_encoder"

@@ -125,12 +125,12 @@ class PretrainedEncoderForEmotionRecognition(EmotionPreTrainedModel):
         if self.is_text:
             steps, mask = batch.input_ids, self._mask(batch.text_mask, batch.input_ids, present)
             check_words(steps, self.backbone.config.vocab_size)
+            self._check_length(mask)
             own = mask
             if turns > 0:
                 before = None if past is None else (past["input_ids"], past["text_mask"])
                 remembered = _last(steps, mask, turns, before)
                 steps, mask, own = with_previous(steps, mask, turns, self._most_steps, before)
-            self._check_length(mask, own)
         else:
             steps = batch.audio.squeeze(-1)  # (B, U, T)
             own = mask = self._mask(batch.audio_mask, steps, present)
@@ -157,9 +157,11 @@ class PretrainedEncoderForEmotionRecognition(EmotionPreTrainedModel):
         """Which steps there are, (B, U, T)."""
         return present[..., None].expand(steps.shape) if given is None else given & present[..., None]
 
-    def _check_length(self, mask: Tensor, own: Tensor) -> None:
-        if mask.device.type == "cpu" and mask.shape[2] > self._most_steps and int(own.sum(2).max()) > self._most_steps:
-            longest = int(own.sum(2).max())
+    def _check_length(self, own: Tensor) -> None:
+        if own.device.type != "cpu" or own.shape[2] <= self._most_steps:
+            return
+        longest = int(own.sum(2).max())
+        if longest > self._most_steps:
             raise BatchError("input_ids", f"at most {self._most_steps} steps, as the backbone takes", longest)
 
     def _vectors(self, steps: Tensor, mask: Tensor, own: Tensor) -> Tensor:

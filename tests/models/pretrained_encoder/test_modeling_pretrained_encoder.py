@@ -211,9 +211,10 @@ def test_impossible_settings_are_refused(options, field):
     assert error.value.field == field
 
 
-def test_an_utterance_longer_than_the_positions_is_refused():
+@pytest.mark.parametrize("turns", [0, 1])
+def test_an_utterance_longer_than_the_positions_is_refused(turns):
     with pytest.raises(BatchError, match="at most 24 steps"):
-        encoder()(input_ids=torch.ones(1, 1, 25, dtype=torch.int64))
+        encoder(previous_turns=turns)(input_ids=torch.ones(1, 1, 25, dtype=torch.int64))
     model = encoder(ROBERTA)
     assert model(input_ids=torch.full((1, 1, 22), 5)).logits.isfinite().all()
     with pytest.raises(BatchError, match="at most 22 steps"):
