@@ -14,16 +14,18 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from mm_emotion.errors import BatchError, CheckpointError, ConfigError
+from mm_emotion.layers.packing import by_length
 from mm_emotion.models.batch import check_words
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 from mm_emotion.models.pretrained_encoder.configuration_pretrained_encoder import (
     PretrainedEncoderConfig,
     backbone_config,
 )
-from mm_emotion.models.pretrained_encoder.steps import of_like_length, with_previous
+from mm_emotion.models.pretrained_encoder.steps import with_previous
 from mm_emotion.schema import MODALITIES
 
 _LIMITLESS = 2**31 - 1
+_AT_ONCE = 32  # utterances of like length that a backbone reads together
 
 
 class PretrainedEncoderForEmotionRecognition(EmotionPreTrainedModel):
@@ -168,14 +170,8 @@ class PretrainedEncoderForEmotionRecognition(EmotionPreTrainedModel):
         """One vector (N, H) for each of N utterances from its steps, mask and own steps, each (N, T)."""
         # A model that normalises over the whole of a sound cannot tell padding from silence.
         exactly = not self.is_text and self.backbone.config.to_dict().get("feat_extract_norm") == "group"
-        parts, order = [], []
-        for part in of_like_length(mask.sum(1), exactly):
-            longest = int(mask[part].sum(1).max())
-            taken = (values[part, :longest] for values in (steps, mask, own))
-            states, kept = self._states(*taken)  # (n, S, H), (n, S)
-            parts.append(self._pool(states, kept))
-            order.append(part)
-        return torch.cat(parts)[torch.cat(order).argsort()]
+        read = (steps, mask, own)
+        return by_length(lambda *part: self._pool(*self._states(*part)), read, mask.sum(1), _AT_ONCE, exactly=exactly)
 
     def _states(self, steps: Tensor, mask: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """The backbone's states (n, S, H), and which of them are the utterances' own (n, S)."""

@@ -1,13 +1,8 @@
-"""Ragged utterances for a backbone: their words behind those of earlier utterances, and little padding."""
-
-from collections.abc import Iterator
+"""Ragged utterances for a backbone: their words behind those of earlier utterances."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-AT_ONCE = 32
-"""Utterances of like length that a backbone reads together."""
 
 
 def with_previous(
@@ -32,13 +27,3 @@ def with_previous(
     mask = mask & (behind <= most)
     order = (~mask).to(torch.uint8).argsort(dim=2, stable=True)[..., : int(mask.sum(2).max().clamp_min(1))]
     return ids.gather(2, order), mask.gather(2, order), (own & mask).gather(2, order)
-
-
-def of_like_length(lengths: Tensor, exactly: bool = False) -> Iterator[Tensor]:
-    """Indices of utterances, cut into parts of `AT_ONCE` by rising length, or into those of the very same length."""
-    order = lengths.argsort(stable=True)
-    parts = [order]
-    if exactly:
-        parts = order.split(torch.unique_consecutive(lengths[order], return_counts=True)[1].tolist())
-    for part in parts:
-        yield from part.split(AT_ONCE)

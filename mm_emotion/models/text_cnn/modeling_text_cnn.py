@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mm_emotion.layers.convolution import same_padding
+from mm_emotion.layers.packing import by_length
 from mm_emotion.models.batch import check_words
 from mm_emotion.models.modeling_emotion import EmotionBatch, EmotionPreTrainedModel
 from mm_emotion.models.text_cnn.configuration_text_cnn import TextCNNConfig
+
+_AT_ONCE = 64  # utterances of like length that are read together
 
 
 class TextCNNForEmotionRecognition(EmotionPreTrainedModel):
@@ -53,23 +56,30 @@ class TextCNNForEmotionRecognition(EmotionPreTrainedModel):
         ids = batch.input_ids.flatten(0, 1)  # (B*U, T)
         check_words(ids, config.vocab_size)
         mask = torch.ones_like(ids, dtype=torch.bool) if batch.text_mask is None else batch.text_mask.flatten(0, 1)
-        if config.pooling == "global" and config.conv_padding == "valid":
-            missing = max(max(config.filter_widths) - ids.shape[1], 0)  # a short utterance still fills one window
+        least = max(config.filter_widths) if config.conv_padding == "valid" else 1
+        if config.pooling == "global":
+            missing = max(least - ids.shape[1], 0)  # a short utterance still fills one window
             ids, mask = F.pad(ids, (0, missing)), F.pad(mask, (0, missing))
         kept = mask
         if self.training and config.word_dropout > 0:
             kept = mask & (torch.rand(mask.shape, device=mask.device) >= config.word_dropout)
-        x = (self.embedding(ids) * kept[..., None]).mT  # (B*U, E, T)
-        branches = [F.relu(self._convolve(convolution, x)) for convolution in self.convolutions]  # (B*U, F, T')
         if config.pooling == "global":
-            pooled = torch.cat([self._maximum(branch, mask) for branch in branches], 1)
-        elif config.pooling == "after_concat":
-            pooled = F.max_pool1d(torch.cat(branches, 2), config.pool_size).mT.flatten(1)
+            pooled = by_length(self._pool, (ids, kept, mask), mask.sum(1), _AT_ONCE, least)
         else:
-            pooled = torch.cat([F.max_pool1d(branch, config.pool_size).mT.flatten(1) for branch in branches], 1)
+            pooled = self._pool(ids, kept, mask)
         pooled = F.dropout(pooled, config.dropout, self.training)
         hidden_states = F.relu(self.dense(pooled))  # (B*U, H)
         return hidden_states.unflatten(0, batch.input_ids.shape[:2]), ()
+
+    def _pool(self, ids: Tensor, kept: Tensor, mask: Tensor) -> Tensor:
+        """What the convolutions find in N utterances, (N, P), from words, those read and those real, each (N, T)."""
+        x = (self.embedding(ids) * kept[..., None]).mT  # (N, E, T)
+        branches = [F.relu(self._convolve(convolution, x)) for convolution in self.convolutions]  # (N, F, T')
+        if self.config.pooling == "global":
+            return torch.cat([self._maximum(branch, mask) for branch in branches], 1)
+        if self.config.pooling == "after_concat":
+            branches = [torch.cat(branches, 2)]
+        return torch.cat([F.max_pool1d(branch, self.config.pool_size).mT.flatten(1) for branch in branches], 1)
 
     def _convolve(self, convolution: nn.Conv1d, x: Tensor) -> Tensor:
         if self.config.conv_padding == "same":
@@ -78,9 +88,9 @@ class TextCNNForEmotionRecognition(EmotionPreTrainedModel):
         return convolution(x)
 
     def _maximum(self, branch: Tensor, mask: Tensor) -> Tensor:
-        """Maximum over the windows that end within the utterance, (B*U, F, T') -> (B*U, F); there is always one."""
+        """Maximum over the windows that end within the utterance, (N, F, T') -> (N, F); there is always one."""
         lost = mask.shape[1] - branch.shape[2]  # 0 when the convolution pads
-        windows = (mask.sum(1, keepdim=True) - lost).clamp(min=1)  # (B*U, 1)
+        windows = (mask.sum(1, keepdim=True) - lost).clamp(min=1)  # (N, 1)
         beyond = torch.arange(branch.shape[2], device=mask.device) >= windows
         # After the ReLU no value is below 0, so 0 leaves the maximum alone.
         return branch.masked_fill(beyond[:, None], 0).amax(2)

@@ -2,7 +2,7 @@
 
 import torch
 
-from mm_emotion.models.pretrained_encoder.steps import AT_ONCE, of_like_length, with_previous
+from mm_emotion.models.pretrained_encoder.steps import with_previous
 
 
 def ragged(lengths):
@@ -40,13 +40,3 @@ def test_what_went_before_is_read_like_what_is_in_the_batch():
     later = with_previous(ids[:, 2:, :4], mask[:, 2:, :4], 2, 99, (ids[:, :2], mask[:, :2]))
     for u in range(2):
         assert later[0][0, u][later[1][0, u]].tolist() == whole[0][0, u + 2][whole[1][0, u + 2]].tolist()
-
-
-def test_every_utterance_is_in_one_part_and_lengths_rise():
-    lengths = torch.randint(1, 5, (3 * AT_ONCE + 1,), generator=torch.Generator().manual_seed(0))
-    for exactly in (False, True):
-        parts = list(of_like_length(lengths, exactly))
-        assert sorted(torch.cat(parts).tolist()) == list(range(len(lengths)))
-        assert lengths[torch.cat(parts)].diff().min() >= 0
-        assert max(map(len, parts)) <= AT_ONCE
-        assert all(len(lengths[part].unique()) == 1 for part in parts) == exactly
