@@ -1,6 +1,7 @@
 """Little padding: recurrent networks of torch over ragged dialogues, and any function over ragged utterances."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate, groupby
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +29,11 @@ def by_length(
     result a row, which must not depend on what lies behind the row's length (`lengths`, (N,)) or on other rows.
     """
     order = lengths.argsort(stable=True)
-    counts = torch.unique_consecutive(lengths[order], return_counts=True)[1].tolist() if exactly else [len(order)]
+    rising = lengths[order].tolist()  # the only wait for a device
+    counts = [len(list(alike)) for _, alike in groupby(rising)] if exactly else [len(rising)]
     parts = [part for alike in order.split(counts) for part in alike.split(at_once)]
     found = []
-    for part in parts:
-        longest = max(int(lengths[part[-1]]), least)  # lengths rise
+    for part, end in zip(parts, accumulate(map(len, parts)), strict=True):
+        longest = max(rising[end - 1], least)
         found.append(function(*(value[part, :longest] for value in values)))
     return torch.cat(found)[order.argsort()]

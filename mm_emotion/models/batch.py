@@ -58,8 +58,7 @@ def drop_modalities(present: Tensor, used: list[int], probability: float) -> Ten
 
 def check_words(ids: Tensor, vocab_size: int) -> None:
     """Refuse word indices beyond the vocabulary, on the CPU alone; raises BatchError."""
-    looks = ids.device.type == "cpu" and not torch.compiler.is_compiling()
-    if looks and ((ids < 0) | (ids >= vocab_size)).any():
+    if ids.device.type == "cpu" and ((ids < 0) | (ids >= vocab_size)).any():
         raise BatchError("input_ids", f"word indices below {vocab_size}", f"{ids.min()} .. {ids.max()}")
 
 

@@ -8,7 +8,6 @@ from mm_emotion.errors import ConfigError, nearest
 from mm_emotion.models.configuration_emotion import EmotionConfig
 
 _OF_A_FILE = ("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "id2label", "label2id")
-_SIGNS = {"text": "vocab_size", "audio": "conv_stride"}  # what the backbone of a modality has, and of audio alone
 _OFF = {"layerdrop": 0.0, "apply_spec_augment": False}
 _COUNTS_BEHIND = (  # positions start behind the padding's number
     *("camembert", "data2vec-text", "ibert", "lilt", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm"),
@@ -69,7 +68,9 @@ class PretrainedEncoderConfig(EmotionConfig):
             self.refuse(("previous_turns", "max_length"), "only words are read beside those of other utterances")
         elif self.max_length is not None and self.most_steps is not None and self.max_length > self.most_steps:
             raise ConfigError("max_length", f"at most {self.most_steps}, the backbone's positions", self.max_length)
-        if _SIGNS[self.modality] not in self.backbone or (self.modality == "text" and _SIGNS["audio"] in self.backbone):
+        # Speech models name a vocabulary as well, that of their transcripts.
+        read = "audio" if "conv_stride" in self.backbone else "text" if "vocab_size" in self.backbone else None
+        if read != self.modality:
             expected = f"an encoder that reads {'words' if self.modality == 'text' else 'waveforms'}"
             raise ConfigError("backbone.model_type", expected, repr(self.backbone["model_type"]))
 
